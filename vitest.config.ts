@@ -1,0 +1,21 @@
+import { defineConfig } from "vitest/config";
+
+// Unit tests are pure and run in parallel; the others share two cores and one kernel.
+export default defineConfig({
+    test: {
+        projects: [
+            { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 10_000 } },
+            {
+                test: {
+                    name: "integration",
+                    include: ["test/integration/**/*.test.ts"],
+                    testTimeout: 60_000,
+                    hookTimeout: 60_000,
+                },
+            },
+            {
+                test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 120_000 },
+            },
+        ],
+    },
+});
