@@ -1,0 +1,42 @@
+/**
+ * How a host is reached, in the canonical form `check` stores: every default written out, files and agent sockets
+ * still as paths (they are resolved when connecting, so state never holds the key a path points to).
+ */
+export interface Connection {
+    /** Name or address; not needed by the transport "local". */
+    readonly host?: string;
+    /** @default 22 */
+    readonly port: number;
+    /** @default "root" */
+    readonly user: string;
+    /** Private key in OpenSSH or PEM form. */
+    readonly privateKey?: string;
+    readonly privateKeyFile?: string;
+    /** Passphrase of the private key. */
+    readonly privateKeyPassword?: string;
+    readonly password?: string;
+    /** Unix socket of an agent; `$SSH_AUTH_SOCK` when no other credential is given. */
+    readonly agentSocketPath?: string;
+    /** Accepted host keys (`ssh-ed25519 AAAA...`) or fingerprints (`SHA256:...`); replaces known_hosts. */
+    readonly hostKey?: readonly string[];
+    /** @default "~/.ssh/known_hosts" */
+    readonly knownHosts: string;
+    /** "accept-new" writes the key of a host never seen before into known_hosts. */
+    readonly hostKeyPolicy: "strict" | "accept-new";
+    /** "local" is the machine the program runs on. */
+    readonly transport: "ssh2" | "local";
+    readonly sudo: boolean | { readonly password: string };
+    /** How long a machine that does not answer yet is waited for; 0 tries once. */
+    readonly waitMs: number;
+    readonly dialTimeoutMs: number;
+    readonly keepAliveMs: number;
+    readonly lockTimeoutMs: number;
+    readonly operationTimeoutMs: number;
+}
+
+/** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */
+export function describeConnection(connection: Connection): string {
+    if (connection.transport === "local") return "this machine";
+    const port = connection.port === 22 ? "" : `:${connection.port}`;
+    return `${connection.user}@${connection.host ?? "?"}${port}`;
+}
