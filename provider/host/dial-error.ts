@@ -1,0 +1,64 @@
+import { type Connection, describeConnection } from "../model/connection.js";
+import { ConnectionError } from "./shell.js";
+
+/** The words for an error of the socket, of DNS or of ssh2 before the shell is there. */
+export function explainDialError(error: unknown, connection: Connection, tried: readonly string[]): ConnectionError {
+    if (error instanceof ConnectionError) return error;
+    const { code, message, level } = firstOf(error);
+    const say = (what: string, mayHeal: boolean) =>
+        new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal, cause: error });
+    const { host, port } = connection;
+    switch (code) {
+        case "ENOTFOUND":
+            return say(`the name ${host} does not exist in DNS. Correct connection.host.`, false);
+        case "EAI_AGAIN":
+            return say(`the name ${host} could not be looked up (no answer from DNS). Check the resolver.`, true);
+        case "ECONNREFUSED":
+            return say(`port ${port} refuses connections. Check that sshd runs there, and connection.port.`, true);
+        case "ETIMEDOUT":
+            return say(
+                `port ${port} does not answer. Check that the host is up and that no firewall drops TCP ${port}.`,
+                true,
+            );
+        case "EHOSTUNREACH":
+        case "ENETUNREACH":
+        case "EHOSTDOWN":
+            return say(`there is no route to the host (${code}). Check connection.host and the network.`, true);
+        case "ECONNRESET":
+        case "EPIPE":
+            return say(
+                "the host reset the connection before the login was done. Check sshd's log (MaxStartups, banned addresses).",
+                true,
+            );
+    }
+    if (/^too many authentication failures/i.test(message))
+        return say(
+            `sshd gave up after too many credentials (${tried.join(", ")}). Set connection.privateKeyFile to the one that fits.`,
+            false,
+        );
+    if (level === "client-authentication")
+        return say(
+            `no credential was accepted (tried: ${tried.join(", ")}). Check connection.user, and that the public key is in ` +
+                `~/.ssh/authorized_keys of ${connection.user}.`,
+            false,
+        );
+    if (/no matching/i.test(message))
+        return say(
+            `client and server have no algorithm in common (${message}). Update sshd, or its Ciphers/KexAlgorithms/HostKeyAlgorithms.`,
+            false,
+        );
+    if (/identification/i.test(message)) return say(`port ${port} does not speak SSH. Correct connection.port.`, false);
+    return say(`the login did not get through (${message}).`, level !== "handshake");
+}
+
+interface DialProblem {
+    readonly code?: string;
+    readonly message: string;
+    readonly level?: string;
+}
+
+/** A host with several addresses fails with one error for each. */
+function firstOf(error: unknown): DialProblem {
+    const inner = error instanceof AggregateError ? error.errors[0] : error;
+    return inner instanceof Error ? (inner as Error & DialProblem) : { message: String(inner) };
+}

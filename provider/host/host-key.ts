@@ -1,0 +1,118 @@
+import { createHash, createHmac } from "node:crypto";
+
+/** One usable line of a known_hosts file. */
+export interface KnownHostLine {
+    /** From 1. */
+    readonly lineNumber: number;
+    /** Comma separated patterns, or one hashed name. */
+    readonly names: string;
+    readonly isRevoked: boolean;
+    readonly type: string;
+    /** Base64 of the key. */
+    readonly key: string;
+}
+
+/** What is known about the key a host showed. `line` is the known_hosts line that decided. */
+export type Verdict =
+    | { readonly kind: "known" | "unknown" }
+    | { readonly kind: "changed" | "revoked"; readonly line: KnownHostLine };
+
+/**
+ * Reads known_hosts. Lines OpenSSH would not use are dropped as it does (comments, SSH 1, a type that is not the key's);
+ * `@cert-authority` lines too, since host certificates are not supported.
+ * @see sshd(8), SSH_KNOWN_HOSTS FILE FORMAT
+ */
+export function parseKnownHosts(text: string): KnownHostLine[] {
+    const lines: KnownHostLine[] = [];
+    for (const [index, raw] of text.split("\n").entries()) {
+        const words = raw.trim().split(/[ \t]+/);
+        if (raw.trim() === "" || words[0]?.startsWith("#")) continue;
+        const marker = words[0]?.startsWith("@") ? words.shift() : undefined;
+        const [names, type, key] = words;
+        if (names === undefined || type === undefined || key === undefined) continue;
+        if ((marker !== undefined && marker !== "@revoked") || keyType(key) !== type) continue;
+        lines.push({ lineNumber: index + 1, names, isRevoked: marker === "@revoked", type, key });
+    }
+    return lines;
+}
+
+/** The name a host has in known_hosts: `name`, or `[name]:port` off port 22. */
+export function renderHostName(host: string, port: number): string {
+    return port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`;
+}
+
+/** The lines that speak of a host. `name` is what `renderHostName` gives. */
+export function findHostLines(lines: readonly KnownHostLine[], name: string): KnownHostLine[] {
+    return lines.filter((line) =>
+        line.names.startsWith("|") ? matchesHash(line.names, name) : matches(line.names, name),
+    );
+}
+
+/** Judges a key by the lines of its host, in the order OpenSSH does: revoked, equal, any other. */
+export function judgeKey(lines: readonly KnownHostLine[], key: string): Verdict {
+    const revoked = lines.find((line) => line.isRevoked && line.key === key);
+    if (revoked !== undefined) return { kind: "revoked", line: revoked };
+    const valid = lines.filter((line) => !line.isRevoked);
+    const [first] = valid;
+    if (first === undefined) return { kind: "unknown" };
+    return valid.some((line) => line.key === key) ? { kind: "known" } : { kind: "changed", line: first };
+}
+
+/** `SHA256:...` as `ssh-keygen -lf` prints it. @param key base64 */
+export function renderFingerprint(key: string): string {
+    const digest = createHash("sha256").update(Buffer.from(key, "base64")).digest("base64");
+    return `SHA256:${digest.replace(/=+$/, "")}`;
+}
+
+/** The type a key names in its own first field (RFC 4253, 6.6), or undefined when it is no key. @param key base64 */
+export function keyType(key: string): string | undefined {
+    if (!/^[A-Za-z0-9+/]+={0,2}$/.test(key)) return undefined;
+    const blob = Buffer.from(key, "base64");
+    if (blob.length < 8) return undefined;
+    const length = blob.readUInt32BE(0);
+    return length > 0 && length <= blob.length - 4 ? blob.toString("latin1", 4, 4 + length) : undefined;
+}
+
+/**
+ * Signature algorithms to offer, those of the known keys first: the server shows one key only, and it should be one we know.
+ * @param types of the known keys
+ */
+export function orderHostKeyAlgorithms(types: readonly string[]): string[] {
+    const isKnown = (algorithm: string) => types.includes(algorithm.startsWith("rsa-sha2-") ? "ssh-rsa" : algorithm);
+    return [...hostKeyAlgorithms.filter(isKnown), ...hostKeyAlgorithms.filter((algorithm) => !isKnown(algorithm))];
+}
+
+const hostKeyAlgorithms = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
+function matchesHash(hashed: string, name: string): boolean {
+    const [, version, salt, digest] = hashed.split("|");
+    if (version !== "1" || salt === undefined || digest === undefined) return false;
+    return createHmac("sha1", Buffer.from(salt, "base64")).update(name).digest("base64") === digest;
+}
+
+/** A negated pattern that matches excludes the host, wherever it stands. */
+function matches(names: string, name: string): boolean {
+    let isFound = false;
+    for (const pattern of names.toLowerCase().split(",")) {
+        const isNegated = pattern.startsWith("!");
+        if (!matchesPattern(isNegated ? pattern.slice(1) : pattern, name)) continue;
+        if (isNegated) return false;
+        isFound = true;
+    }
+    return isFound;
+}
+
+function matchesPattern(pattern: string, name: string): boolean {
+    const source = pattern
+        .replaceAll(/[\\^$.|+()[\]{}]/g, "\\$&")
+        .replaceAll("*", ".*")
+        .replaceAll("?", ".");
+    return new RegExp(`^${source}$`, "s").test(name);
+}

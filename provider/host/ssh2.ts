@@ -1,0 +1,120 @@
+import { connect, type Socket } from "node:net";
+import type { AnyAuthMethod, Client, ClientChannel } from "ssh2";
+import { type Connection, describeConnection } from "../model/connection.js";
+import { resolveCredentials } from "./credentials.js";
+import { explainDialError } from "./dial-error.js";
+import { prepareHostKeyCheck } from "./host-key-check.js";
+import { type RootCommand, renderRootCommand } from "./root-command.js";
+import { ConnectionError } from "./shell.js";
+import type { ProcessEnd, ShellProcess } from "./shell-process.js";
+
+/** Starts the root command on the host of a connection. One try. @throws ConnectionError */
+export async function spawnSsh2(
+    command: RootCommand,
+    connection: Connection,
+    dialTimeoutMs: number,
+): Promise<ShellProcess> {
+    const credentials = await resolveCredentials(connection);
+    const hostKeys = prepareHostKeyCheck(connection);
+    const ssh2 = (await import("ssh2")).default;
+    const client = new ssh2.Client();
+    const socket = connect({
+        host: connection.host ?? "",
+        port: connection.port,
+        noDelay: true,
+        autoSelectFamilyAttemptTimeout: 2500,
+    });
+    let stage = "did not answer";
+    const destroy = () => {
+        client.end();
+        socket.destroySoon();
+    };
+    let deadline: NodeJS.Timeout | undefined;
+    try {
+        return await new Promise<ShellProcess>((resolve, reject) => {
+            deadline = setTimeout(() => reject(tooSlow(connection, stage, dialTimeoutMs)), dialTimeoutMs);
+            // Both stay for life: an `error` event without a listener ends the provider.
+            socket.on("error", reject);
+            client.on("error", (error) => {
+                if (!isSkippedCredential(error)) reject(error);
+            });
+            client.once("close", () => reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+            socket.once("connect", () => {
+                stage = "answered, but did not finish the SSH handshake";
+                client.once("handshake", () => {
+                    stage = "did not finish the login";
+                });
+                client.once("ready", () => {
+                    stage = "did not start a shell";
+                    execute(client, socket, command).then((channel) => resolve(wrap(client, channel, destroy)), reject);
+                });
+                client.connect({
+                    sock: socket,
+                    username: connection.user,
+                    authHandler: [...credentials.methods] as AnyAuthMethod[],
+                    readyTimeout: 0,
+                    keepaliveInterval: connection.keepAliveMs,
+                    keepaliveCountMax: 3,
+                    algorithms: { serverHostKey: [...hostKeys.algorithms] as never },
+                    hostVerifier: (key: Buffer) => {
+                        const refusal = hostKeys.judge(key.toString("base64"));
+                        if (refusal !== undefined) reject(refusal);
+                        return refusal === undefined;
+                    },
+                });
+            });
+        });
+    } catch (error) {
+        destroy();
+        socket.destroy();
+        throw explainDialError(error, connection, credentials.tried);
+    } finally {
+        clearTimeout(deadline);
+    }
+}
+
+/** ssh2 reports an agent that is not there, or a key it cannot sign with, and goes on with the next credential. */
+function isSkippedCredential(error: Error & { level?: string }): boolean {
+    return error.level === "agent" || error.message.startsWith("Error while signing");
+}
+
+function execute(client: Client, socket: Socket, command: RootCommand): Promise<ClientChannel> {
+    return new Promise((resolve, reject) => {
+        socket.setNoDelay(true);
+        client.exec(renderRootCommand(command), (error, channel) => {
+            if (error === undefined) resolve(channel);
+            else reject(error);
+        });
+    });
+}
+
+function wrap(client: Client, channel: ClientChannel, destroy: () => void): ShellProcess {
+    for (const stream of [channel, channel.stderr]) stream.on("error", () => {});
+    const ended = new Promise<ProcessEnd>((resolve) => {
+        let lost: string | undefined;
+        client.on("error", (error: Error & { level?: string }) => {
+            lost =
+                error.level === "client-timeout"
+                    ? "the host stopped answering"
+                    : `the connection broke (${error.message})`;
+        });
+        channel.once("exit", (code: number | null, signal?: string) => {
+            if (code === null) lost = `the shell was killed by SIG${signal}`;
+            else lost = `the shell ended with exit code ${code}`;
+            channel.once("close", () =>
+                resolve(code === null ? { reason: lost ?? "" } : { reason: lost ?? "", exitCode: code }),
+            );
+        });
+        client.once("close", () => resolve({ reason: lost ?? "the host closed the connection" }));
+        channel.once("close", () => setImmediate(() => resolve({ reason: lost ?? "the host closed the shell" })));
+    });
+    return { stdin: channel.stdin, stdout: channel.stdout, stderr: channel.stderr, ended, destroy };
+}
+
+function tooSlow(connection: Connection, stage: string, dialTimeoutMs: number): ConnectionError {
+    return new ConnectionError(
+        `${describeConnection(connection)}: the host ${stage} within ${dialTimeoutMs / 1000} s. Check that it is up and that no ` +
+            `firewall drops TCP ${connection.port}, or raise connection.dialTimeoutMs.`,
+        { mayHeal: true },
+    );
+}
