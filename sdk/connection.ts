@@ -1,0 +1,86 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { Many } from "./reference.js";
+
+/**
+ * How a machine is reached. The names are those of `@pulumi/command`. Files, agent sockets, known_hosts and environment
+ * defaults are resolved when connecting: state holds what is written here, never the resolved value. A change runs
+ * nothing on the host. Stack configuration overrides it at run time, for destroy too: `linuxnet:privateKey`,
+ * `linuxnet:password`, `linuxnet:sudoPassword`, `linuxnet:user`, and for each host `linuxnet:hosts`.
+ */
+export interface ConnectionArgs {
+    /** Name or address of the machine. Required, except for the transport "local". */
+    host?: pulumi.Input<string>;
+    /** Port of its SSH server. @default 22 */
+    port?: pulumi.Input<number>;
+    /** The account to log in with: root, or one that may use `sudo`. @default "root" */
+    user?: pulumi.Input<string>;
+    /** Private key, the text itself, in OpenSSH or PEM form. A secret. */
+    privateKey?: pulumi.Input<string>;
+    /** Path of the private key on the machine Pulumi runs on; `~` is the home directory. */
+    privateKeyFile?: pulumi.Input<string>;
+    /** Passphrase of an encrypted private key. A secret. */
+    privateKeyPassword?: pulumi.Input<string>;
+    /** OpenSSH certificate of the private key, the text itself. */
+    certificate?: pulumi.Input<string>;
+    /** Path of the OpenSSH certificate of the private key. */
+    certificateFile?: pulumi.Input<string>;
+    /** Password of the account. A secret. */
+    password?: pulumi.Input<string>;
+    /** Unix socket of an SSH agent. @default `$SSH_AUTH_SOCK`, when no key and no password is given */
+    agentSocketPath?: pulumi.Input<string>;
+    /** The host's keys (`ssh-ed25519 AAAA...`) or their fingerprints (`SHA256:...`), in place of `knownHosts`. */
+    hostKey?: Many<string>;
+    /** Path of the known_hosts file. @default "~/.ssh/known_hosts" */
+    knownHosts?: pulumi.Input<string>;
+    /**
+     * "strict" refuses a host whose key is not known. "accept-new" writes the key of a host never seen before into
+     * `knownHosts`, and refuses one that changed. @default "strict"
+     */
+    hostKeyPolicy?: pulumi.Input<HostKeyPolicy>;
+    /** Bastions to go through, the first hop first. */
+    proxy?: Many<ProxyArgs>;
+    /**
+     * "ssh2" is part of the package. "openssh" runs the system's `ssh`, which reads `~/.ssh/config`. "local" is the
+     * machine Pulumi runs on. @default "ssh2"
+     */
+    transport?: pulumi.Input<Transport>;
+    /** Becomes root with `sudo`: without a password, or with this one (a secret). @default false */
+    sudo?: pulumi.Input<boolean | SudoArgs>;
+    /** How long a machine that does not answer yet is waited for, in ms. @default 60000 on create of the Host, else 0 */
+    waitMs?: pulumi.Input<number>;
+    /** How long one attempt to connect may take, in ms. @default 15000 */
+    dialTimeoutMs?: pulumi.Input<number>;
+    /** Time between signs of life, in ms. @default 10000 */
+    keepAliveMs?: pulumi.Input<number>;
+    /** How long another run that holds the host's lock is waited for, in ms. @default 60000 */
+    lockTimeoutMs?: pulumi.Input<number>;
+    /** How long one operation on the host may take, in ms. @default 120000 */
+    operationTimeoutMs?: pulumi.Input<number>;
+}
+
+/** One hop on the way; what concerns the target only is left out. */
+export type ProxyArgs = Omit<
+    ConnectionArgs,
+    "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs"
+>;
+
+export interface SudoArgs {
+    /** The account's own password. A secret. */
+    password: pulumi.Input<string>;
+}
+
+export type HostKeyPolicy = "strict" | "accept-new";
+export type Transport = "ssh2" | "openssh" | "local";
+
+/** The connection in the form `@pulumi/command`'s `remote.Command` takes. */
+export interface CommandConnection {
+    readonly host: string;
+    readonly port?: number;
+    readonly user?: string;
+    readonly password?: string;
+    readonly privateKey?: string;
+    readonly privateKeyPassword?: string;
+    readonly agentSocketPath?: string;
+    readonly hostKey?: string;
+    readonly proxy?: Omit<CommandConnection, "proxy">;
+}

@@ -1,0 +1,190 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { RefValue } from "../provider/model/reference.js";
+import type { Endpoint } from "./endpoint.js";
+import type { Host } from "./host.js";
+import type { Network } from "./network.js";
+import type { OverlayNetwork } from "./overlay-network.js";
+import type { ExistingFlows } from "./port-mapping.js";
+import { connectionOfFirst, follow, isBranded, type Many, projectMany, projectRef, type Ref } from "./reference.js";
+import {
+    type CommonArgs,
+    findExisting,
+    type GetArgs,
+    LinuxnetResource,
+    type Lookup,
+    type ResourceOptions,
+    type Unset,
+} from "./resource.js";
+import type { Sandbox } from "./sandbox.js";
+
+export interface FirewallPolicyArgs extends CommonArgs {
+    /**
+     * What the policy protects: endpoints, all endpoints of a sandbox, those of a network (now and later), of an
+     * OverlayNetwork, or a host itself (applied with commit-confirm). In place.
+     */
+    target: Many<PolicyTarget>;
+    /** What may come in. In place. @default [] */
+    ingress?: pulumi.Input<pulumi.Input<IngressRuleArgs>[]>;
+    /** What may go out. In place. @default [] */
+    egress?: pulumi.Input<pulumi.Input<EgressRuleArgs>[]>;
+    /** What happens to packets no rule matches, in the directions that have rules. In place. @default "drop" */
+    defaultAction?: pulumi.Input<RuleAction>;
+    /** Lower is asked first, ties by name. In place. @default 0 */
+    priority?: pulumi.Input<number>;
+    /** Connections the policy no longer allows may go on ("drain"), or end ("cut"). In place. @default "drain" */
+    existingFlows?: pulumi.Input<ExistingFlows>;
+}
+
+/** The kinds that can be protected, and that can be a peer. */
+export type PolicyTarget = Ref<Endpoint | Sandbox | Network | OverlayNetwork | Host>;
+
+/**
+ * The other side of a rule: a resource, a CIDR, an address, or "any", "host", "internal" (any network of this host),
+ * "external" (outside them). Only a reference to a network opens the path from it; CIDRs and keywords never do.
+ */
+export type PolicyPeer = PolicyTarget | string;
+
+/** What a rule says, in either direction. The first match decides. */
+export interface RuleArgs {
+    action: pulumi.Input<RuleAction>;
+    /** Names ("tcp", "udp", "sctp", "icmp", "icmpv6", "any") or numbers. @default "tcp" with `ports`, else "any" */
+    protocol?: Many<string | number>;
+    /** Numbers, ranges "8000-8010", or with their protocol "5432/tcp". @default every port */
+    ports?: Many<number | string>;
+    /** Names ("echo-request") or numbers. @default every type */
+    icmpTypes?: Many<string | number>;
+    /** What a refused peer is told. @default "port-unreachable" */
+    rejectWith?: pulumi.Input<RejectWith>;
+    /** Beyond the limit the rule does not match. */
+    limit?: pulumi.Input<LimitArgs>;
+    /** Writes matching packets to the kernel's log. @default false */
+    log?: pulumi.Input<boolean>;
+    description?: pulumi.Input<string>;
+}
+
+export interface IngressRuleArgs extends RuleArgs {
+    /** Who the packet comes from. @default "any" */
+    from?: Many<PolicyPeer>;
+}
+
+export interface EgressRuleArgs extends RuleArgs {
+    /** Who the packet goes to. @default "any" */
+    to?: Many<PolicyPeer>;
+}
+
+/** How often a rule matches. */
+export interface LimitArgs {
+    /** Matches in a time: "20/minute", "100/second". */
+    rate?: pulumi.Input<string>;
+    /** Matches beyond the rate that are let through at once. @default the rate */
+    burst?: pulumi.Input<number>;
+    /** Counts each source address (IPv6: each /64) by itself. @default false */
+    perSource?: pulumi.Input<boolean>;
+    /** Connections at one time. */
+    connections?: pulumi.Input<number>;
+}
+
+/** A peer in canonical form. */
+export type PeerValue = RefValue | string;
+
+/** Rules in canonical form. */
+export type IngressRule = pulumi.Unwrap<RuleArgs> & { readonly from?: PeerValue | PeerValue[] };
+export type EgressRule = pulumi.Unwrap<RuleArgs> & { readonly to?: PeerValue | PeerValue[] };
+
+export type RuleAction = "allow" | "drop" | "reject";
+export type RejectWith = "tcp-reset" | "port-unreachable" | "host-unreachable" | "admin-prohibited";
+
+const definition = {
+    kind: "firewall-policy",
+    title: "FirewallPolicy",
+    handler: `exports.handler = () => require("pulumi-linuxnet/provider").firewallPolicy;`,
+} as const;
+
+const unset: Unset<FirewallPolicy> = {
+    target: undefined,
+    ingress: undefined,
+    egress: undefined,
+    defaultAction: undefined,
+    priority: undefined,
+    existingFlows: undefined,
+};
+
+const kinds = ["endpoint", "sandbox", "network", "host"] as const;
+
+/**
+ * Who may talk to whom. A packet must pass the egress of its source and the ingress of its destination. Replies, ARP,
+ * neighbour discovery and questions to the network's own resolver always pass.
+ */
+export class FirewallPolicy extends LinuxnetResource<"firewall-policy"> {
+    declare readonly target: pulumi.Output<RefValue | RefValue[]>;
+    declare readonly ingress: pulumi.Output<IngressRule[] | undefined>;
+    declare readonly egress: pulumi.Output<EgressRule[] | undefined>;
+    declare readonly defaultAction: pulumi.Output<RuleAction | undefined>;
+    declare readonly priority: pulumi.Output<number | undefined>;
+    declare readonly existingFlows: pulumi.Output<ExistingFlows | undefined>;
+
+    constructor(name: string, args: FirewallPolicyArgs, opts?: ResourceOptions) {
+        const project = (at: string) => ({
+            props: {
+                ...unset,
+                ...args,
+                target: projectMany(`${at}: target`, args.target, projectTarget),
+                ingress: projectRules(`${at}: ingress`, args.ingress, "from"),
+                egress: projectRules(`${at}: egress`, args.egress, "to"),
+            },
+            connection: connectionOfFirst(`${at}: target`, kinds, args.target, firstNetwork),
+        });
+        super(definition, name, args, project, opts);
+    }
+
+    /** True for a FirewallPolicy, also of another installed copy of the package. */
+    static override isInstance(obj: unknown): obj is FirewallPolicy {
+        return isBranded(obj, "firewall-policy");
+    }
+
+    /**
+     * A policy another stack manages: observed, never changed or deleted.
+     * @param lookup its output `reference`, from a StackReference
+     */
+    static get(name: string, lookup: Lookup<FirewallPolicy>, args: GetArgs, opts?: ResourceOptions): FirewallPolicy {
+        return new FirewallPolicy(name, findExisting(definition, name, lookup, unset, args.host) as never, opts);
+    }
+}
+
+function projectRules(at: string, rules: unknown, peer: "from" | "to"): unknown {
+    return follow(rules, (list) => {
+        if (!Array.isArray(list)) return list;
+        return list.map((element, index) => follow(element, (rule) => projectRule(`${at}[${index}]`, rule, peer)));
+    });
+}
+
+function projectRule(at: string, rule: unknown, peer: "from" | "to"): unknown {
+    if (typeof rule !== "object" || rule === null || !(peer in rule)) return rule;
+    const value = (rule as Record<string, unknown>)[peer];
+    return value === undefined ? rule : { ...rule, [peer]: projectMany(`${at}.${peer}`, value, projectPeer) };
+}
+
+function projectPeer(peer: unknown, at: string): unknown {
+    return follow(peer, (known) => (typeof known === "string" ? known : projectTarget(known, at)));
+}
+
+/** An OverlayNetwork stands for its networks, one a host. */
+function projectTarget(target: unknown, at: string): unknown {
+    if (!isBranded(target, "overlay-network")) return follow(target, (known) => projectSettled(known, at));
+    return networksOf(target).map((network) => projectRef(at, ["network"], network));
+}
+
+function projectSettled(target: unknown, at: string): unknown {
+    if (!isBranded(target, "overlay-network")) return projectRef(at, kinds, target);
+    throw new Error(
+        `${at}: an OverlayNetwork has to be given as it is, not inside an Output: it stands for several networks.`,
+    );
+}
+
+function networksOf(overlay: unknown): Network[] {
+    return Object.values((overlay as OverlayNetwork).networks);
+}
+
+function firstNetwork(target: unknown): unknown {
+    return isBranded(target, "overlay-network") ? networksOf(target)[0] : target;
+}

@@ -1,0 +1,11 @@
+export * from "./connection.js";
+export * from "./endpoint.js";
+export * from "./firewall-policy.js";
+export * from "./host.js";
+export * from "./network.js";
+export * from "./overlay-network.js";
+export * from "./overlay-tunnel.js";
+export * from "./port-mapping.js";
+export type { Many, Ref, Reference } from "./reference.js";
+export type { CommonArgs, GetArgs, Lookup, ResourceOptions } from "./resource.js";
+export * from "./sandbox.js";

@@ -1,0 +1,152 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { RefValue } from "../provider/model/reference.js";
+import type { Host } from "./host.js";
+import type { Network } from "./network.js";
+import { connectionOf, follow, isBranded, type Many, projectMany, projectRef, type Ref } from "./reference.js";
+import {
+    type CommonArgs,
+    findExisting,
+    type GetArgs,
+    LinuxnetResource,
+    type Lookup,
+    type ResourceOptions,
+    type Unset,
+} from "./resource.js";
+
+export interface OverlayTunnelArgs extends CommonArgs {
+    /** The network of this host that the tunnel joins to the segment. Replaces. */
+    network: Ref<Network>;
+    /** Number of the segment, 1 to 16777215; the same on all its hosts. Replaces. */
+    vni: pulumi.Input<number>;
+    /**
+     * The other hosts of the segment. With an `ipRange` the host owns that part of the subnet, and forwarding follows
+     * the range: a new endpoint touches only its own host. In place. @default []
+     */
+    peers?: pulumi.Input<pulumi.Input<TunnelPeer>[]>;
+    /** Only endpoints outside their host's range, or with a MAC of their own. In place. @default [] */
+    remoteEndpoints?: pulumi.Input<pulumi.Input<RemoteEndpointArgs>[]>;
+    /** Underlay address of this end. In place. @default the host's `underlayAddress` */
+    local?: pulumi.Input<string>;
+    /** UDP port. In place. @default 4789 */
+    port?: pulumi.Input<number>;
+    /** In place. @default "none" */
+    encryption?: pulumi.Input<Encryption>;
+    /** Secret shared by all ends; required for "ipsec". In place. */
+    key?: pulumi.Input<string>;
+    /** Learns addresses from what arrives, in place of ranges. In place. @default false */
+    learning?: pulumi.Input<boolean>;
+    /** Largest packet in bytes. In place. @default the largest that the underlay's route carries unfragmented */
+    mtu?: pulumi.Input<number>;
+}
+
+/** A Host, the underlay address of a machine, or its address with the range it owns. */
+export type TunnelPeer = Ref<Host> | string | TunnelPeerArgs;
+
+export interface TunnelPeerArgs {
+    /** Where the machine is reached on the underlay. */
+    underlayAddress: pulumi.Input<string>;
+    /** The part of the subnet the machine's endpoints are in: CIDR or "first-last"; an array for both families. */
+    ipRange?: Many<string>;
+}
+
+export interface RemoteEndpointArgs {
+    /** The endpoint's address on the segment. */
+    address: pulumi.Input<string>;
+    /** Underlay address of the machine it is on. */
+    underlayAddress: pulumi.Input<string>;
+    /** @default made from the address */
+    macAddress?: pulumi.Input<string>;
+}
+
+export type Encryption = "none" | "ipsec" | "wireguard";
+
+/** A peer in canonical form. */
+export interface TunnelPeerValue {
+    readonly host?: RefValue;
+    readonly underlayAddress: string;
+    readonly ipRange?: string | string[];
+}
+
+const definition = {
+    kind: "overlay-tunnel",
+    title: "OverlayTunnel",
+    handler: `exports.handler = () => require("pulumi-linuxnet/provider").overlayTunnel;`,
+} as const;
+
+const unset: Unset<OverlayTunnel> = {
+    network: undefined,
+    vni: undefined,
+    peers: undefined,
+    remoteEndpoints: undefined,
+    local: undefined,
+    port: undefined,
+    encryption: undefined,
+    key: undefined,
+    learning: undefined,
+    mtu: undefined,
+    interfaceName: undefined,
+    publicKey: undefined,
+};
+
+/** One host's end of a VXLAN segment that joins networks on several hosts. */
+export class OverlayTunnel extends LinuxnetResource<"overlay-tunnel"> {
+    declare readonly network: pulumi.Output<RefValue>;
+    declare readonly vni: pulumi.Output<number>;
+    declare readonly peers: pulumi.Output<(string | TunnelPeerValue)[] | undefined>;
+    declare readonly remoteEndpoints: pulumi.Output<pulumi.Unwrap<RemoteEndpointArgs>[] | undefined>;
+    declare readonly local: pulumi.Output<string | undefined>;
+    declare readonly port: pulumi.Output<number | undefined>;
+    declare readonly encryption: pulumi.Output<Encryption | undefined>;
+    /** A secret. */
+    declare readonly key: pulumi.Output<string | undefined>;
+    declare readonly learning: pulumi.Output<boolean | undefined>;
+    /** Largest packet in bytes, as it is on the host. */
+    declare readonly mtu: pulumi.Output<number>;
+
+    /** The VXLAN interface on the host. */
+    declare readonly interfaceName: pulumi.Output<string>;
+    /** This end's WireGuard key; undefined without. */
+    declare readonly publicKey: pulumi.Output<string | undefined>;
+
+    constructor(name: string, args: OverlayTunnelArgs, opts?: ResourceOptions) {
+        const project = (at: string) => ({
+            props: {
+                ...unset,
+                ...args,
+                network: projectRef(`${at}: network`, ["network"], args.network),
+                peers: projectMany(`${at}: peers`, args.peers, projectPeer),
+                key: args.key === undefined ? undefined : pulumi.secret(args.key),
+            },
+            connection: connectionOf(`${at}: network`, ["network"], args.network),
+            secrets: ["key"],
+        });
+        super(definition, name, args, project, opts);
+    }
+
+    /** True for an OverlayTunnel, also of another installed copy of the package. */
+    static override isInstance(obj: unknown): obj is OverlayTunnel {
+        return isBranded(obj, "overlay-tunnel");
+    }
+
+    /**
+     * A tunnel another stack manages: observed, never changed or deleted.
+     * @param lookup its output `reference`, from a StackReference
+     */
+    static get(name: string, lookup: Lookup<OverlayTunnel>, args: GetArgs, opts?: ResourceOptions): OverlayTunnel {
+        return new OverlayTunnel(name, findExisting(definition, name, lookup, unset, args.host) as never, opts);
+    }
+}
+
+function projectPeer(peer: unknown, at: string): unknown {
+    return follow(peer, (known) => {
+        if (known === undefined || typeof known === "string") return known;
+        if (typeof known === "object" && known !== null && !pulumi.Resource.isInstance(known) && !("kind" in known)) {
+            return known;
+        }
+        const host = projectRef(at, ["host"], known);
+        if (isBranded(known, "host")) return { host, underlayAddress: (known as unknown as Host).underlayAddress };
+        throw new Error(
+            `${at}: a reference to a Host has no underlay address. Use Host.get(name, reference, { connection }) first.`,
+        );
+    });
+}

@@ -1,0 +1,152 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { RefValue } from "../provider/model/reference.js";
+import type { Endpoint } from "./endpoint.js";
+import { connectionOfFirst, follow, isBranded, type Many, projectMany, projectRef, type Ref } from "./reference.js";
+import {
+    type CommonArgs,
+    findExisting,
+    type GetArgs,
+    LinuxnetResource,
+    type Lookup,
+    type ResourceOptions,
+    type Unset,
+} from "./resource.js";
+
+export interface PortMappingArgs extends CommonArgs {
+    /** Where connections go; they are spread over several. In place. */
+    target: Many<Ref<Endpoint> | WeightedTargetArgs>;
+    /** The port inside the sandbox, or a range "8000-8010". In place. @default `hostPort` */
+    targetPort?: pulumi.Input<number | string>;
+    /**
+     * The port on the host, or a range "8000-8010"; of a range for one target port the first free one. In place.
+     * @default a free one from 20000-32767, and stable
+     */
+    hostPort?: pulumi.Input<number | string>;
+    /** In place. @default "tcp" */
+    protocol?: Many<Protocol>;
+    /**
+     * Compose's short form (`"8080:80"`, `"127.0.0.1:53:53/udp"`) or objects, in place of `targetPort`, `hostPort` and
+     * `protocol`. In place.
+     */
+    ports?: Many<string | PortArgs>;
+    /** Addresses of the host; 127.0.0.1 and ::1 mean this machine only. In place. @default every address of the host */
+    hostAddress?: Many<string>;
+    /**
+     * What happens to connections when a target leaves: they may go on ("drain"), or end ("cut"). In place.
+     * @default "drain" for tcp, "cut" for udp
+     */
+    existingFlows?: pulumi.Input<ExistingFlows>;
+    /** How long a delete or a change waits for connections to end, in ms. In place. @default 0 */
+    drainTimeoutMs?: pulumi.Input<number>;
+    /** "keep" shows targets the client's address; "masquerade" is for targets on other hosts. In place. @default "keep" */
+    sourceAddress?: pulumi.Input<SourceAddress>;
+}
+
+/** One of several targets. */
+export interface WeightedTargetArgs {
+    endpoint: Ref<Endpoint>;
+    /** The port inside this target's sandbox. @default `targetPort` */
+    port?: pulumi.Input<number>;
+    /** Its share of the connections. @default 1 */
+    weight?: pulumi.Input<number>;
+}
+
+/** One published port, or range. */
+export interface PortArgs {
+    /** The port inside the sandbox, or a range. */
+    targetPort: pulumi.Input<number | string>;
+    /** The port on the host, or a range. @default a free one, and stable */
+    hostPort?: pulumi.Input<number | string>;
+    /** @default "tcp" */
+    protocol?: Many<Protocol>;
+    /** @default the mapping's `hostAddress` */
+    hostAddress?: Many<string>;
+}
+
+export type Protocol = "tcp" | "udp" | "sctp";
+export type ExistingFlows = "drain" | "cut";
+export type SourceAddress = "keep" | "masquerade";
+
+/** A target in canonical form. */
+export type PortTarget = RefValue | { readonly endpoint: RefValue; readonly port?: number; readonly weight?: number };
+
+/** One way in. */
+export interface Binding {
+    readonly protocol: Protocol;
+    readonly hostAddress: string;
+    readonly hostPort: number;
+    readonly targetAddress: string;
+    readonly targetPort: number;
+    readonly url: string;
+}
+
+const definition = {
+    kind: "port-mapping",
+    title: "PortMapping",
+    handler: `exports.handler = () => require("pulumi-linuxnet/provider").portMapping;`,
+} as const;
+
+const unset: Unset<PortMapping> = {
+    target: undefined,
+    targetPort: undefined,
+    hostPort: undefined,
+    protocol: undefined,
+    ports: undefined,
+    hostAddress: undefined,
+    existingFlows: undefined,
+    drainTimeoutMs: undefined,
+    sourceAddress: undefined,
+    bindings: undefined,
+};
+
+/** Publishes ports of the host to one or several endpoints. */
+export class PortMapping extends LinuxnetResource<"port-mapping"> {
+    declare readonly target: pulumi.Output<PortTarget | PortTarget[]>;
+    declare readonly targetPort: pulumi.Output<number | string | undefined>;
+    /** The port on the host; of several the first. */
+    declare readonly hostPort: pulumi.Output<number>;
+    declare readonly protocol: pulumi.Output<Protocol | Protocol[] | undefined>;
+    declare readonly ports: pulumi.Output<(string | pulumi.Unwrap<PortArgs>)[] | undefined>;
+    declare readonly hostAddress: pulumi.Output<string | string[] | undefined>;
+    declare readonly existingFlows: pulumi.Output<ExistingFlows | undefined>;
+    declare readonly drainTimeoutMs: pulumi.Output<number | undefined>;
+    declare readonly sourceAddress: pulumi.Output<SourceAddress | undefined>;
+
+    /** Every way in. */
+    declare readonly bindings: pulumi.Output<Binding[]>;
+
+    constructor(name: string, args: PortMappingArgs, opts?: ResourceOptions) {
+        const project = (at: string) => ({
+            props: { ...unset, ...args, target: projectMany(`${at}: target`, args.target, projectTarget) },
+            connection: connectionOfFirst(`${at}: target`, ["endpoint"], args.target, endpointOf),
+        });
+        super(definition, name, args, project, opts);
+    }
+
+    /** True for a PortMapping, also of another installed copy of the package. */
+    static override isInstance(obj: unknown): obj is PortMapping {
+        return isBranded(obj, "port-mapping");
+    }
+
+    /**
+     * A port mapping another stack manages: observed, never changed or deleted.
+     * @param lookup its output `reference`, from a StackReference
+     */
+    static get(name: string, lookup: Lookup<PortMapping>, args: GetArgs, opts?: ResourceOptions): PortMapping {
+        return new PortMapping(name, findExisting(definition, name, lookup, unset, args.host) as never, opts);
+    }
+}
+
+function projectTarget(target: unknown, at: string): unknown {
+    return follow(target, (known) => {
+        const endpoint = endpointOf(known);
+        if (endpoint === known) return projectRef(at, ["endpoint"], known);
+        return { ...(known as WeightedTargetArgs), endpoint: projectRef(`${at}.endpoint`, ["endpoint"], endpoint) };
+    });
+}
+
+/** The endpoint of a target: of `{ endpoint, port, weight }`, or the target itself. */
+function endpointOf(target: unknown): unknown {
+    if (typeof target !== "object" || target === null || isBranded(target, "endpoint")) return target;
+    return "endpoint" in target ? target.endpoint : target;
+}

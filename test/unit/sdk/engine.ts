@@ -1,0 +1,47 @@
+import * as pulumi from "@pulumi/pulumi";
+
+/** One resource as it was sent to the engine. */
+export interface Registered {
+    readonly type: string;
+    readonly name: string;
+    /** Secrets arrive unwrapped; `secrets` of a resource's Output tells. */
+    readonly inputs: Record<string, unknown>;
+    readonly id: string | undefined;
+}
+
+/** Pulumi's own test engine: answers each registration with its inputs and the outputs given for the type. */
+export async function startEngine(options: { preview?: boolean } = {}): Promise<Registered[]> {
+    const registered: Registered[] = [];
+    await pulumi.runtime.setMocks(
+        {
+            call: () => ({}),
+            newResource: ({ type, name, inputs, id }) => {
+                registered.push({ type, name, inputs, id });
+                const host = type.endsWith(":Host")
+                    ? { underlayAddress: `192.0.2.${registered.length}`, ...inputs }
+                    : inputs;
+                return { id: options.preview ? undefined : id || `${name}.1@machine`, state: host };
+            },
+        },
+        "shop",
+        "prod",
+        options.preview ?? false,
+    );
+    return registered;
+}
+
+/** The inputs of the resource with this logical name. */
+export async function inputsOf(registered: readonly Registered[], resource: pulumi.Resource, name: string) {
+    await settledOf(resource.urn);
+    const found = registered.find((one) => one.name === name);
+    if (!found) throw new Error(`${name} was not registered`);
+    return found.inputs;
+}
+
+export function settledOf<T>(output: pulumi.Output<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+        // `promise` is what Pulumi's own tests use; it rejects when the projection throws, `apply` would not tell.
+        const { promise } = output as unknown as { promise(): Promise<T> };
+        promise().then(resolve, reject);
+    });
+}
