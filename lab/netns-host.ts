@@ -31,6 +31,8 @@ export type LabConnection = {
     readonly host: string;
     readonly port: number;
     readonly user: string;
+    /** Only there when the user is not root. */
+    readonly sudo?: true;
     /** In OpenSSH form. */
     readonly privateKey: string;
     /** `ssh-ed25519 AAAA...` */
@@ -51,6 +53,9 @@ export type StartedMachine<T extends LabMachine> = { readonly machine: T; readon
 /** A key pair: both halves as text in OpenSSH form. */
 export type KeyPair = { readonly private: string; readonly public: string };
 
+/** Who logs in to a lab's hosts. */
+export type Login = { readonly user: "root" | "deploy"; readonly key: KeyPair };
+
 /** Makes a new ed25519 key. */
 export function generateKeyPair(): KeyPair {
     const pair = utils.generateKeyPairSync("ed25519");
@@ -66,21 +71,23 @@ export async function startNetnsClient(underlay: Underlay): Promise<StartedMachi
 export async function startNetnsHost(
     underlay: Underlay,
     index: number,
-    login: KeyPair,
+    login: Login,
 ): Promise<StartedMachine<LabHost>> {
     const hostKey = generateKeyPair();
     const machineId = randomMachineId();
     const started = await startMachine(underlay, `host-${index + 1}`, hostNumbers.firstHost + index, machineId, {
         LAB_HOST_KEY: hostKey.private,
-        LAB_AUTHORIZED_KEY: login.public,
+        LAB_AUTHORIZED_KEY: login.key.public,
+        LAB_USER: login.user,
     });
     const { machine, namespace } = started;
-    const connection = {
+    const connection: LabConnection = {
         host: machine.address,
         port: 22,
-        user: "root",
-        privateKey: login.private,
+        user: login.user,
+        privateKey: login.key.private,
         hostKey: hostKey.public,
+        ...(login.user === "root" ? {} : { sudo: true }),
     };
     try {
         await waitForSshd(connection.host, connection.port);

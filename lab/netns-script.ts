@@ -50,10 +50,20 @@ if [ -n "$LAB_HOST_KEY" ]; then
     # refuses accounts whose password starts with "!".
     sed -i 's|^\\(root:[^:]*:[^:]*:[^:]*:[^:]*\\):[^:]*:|\\1:/run/lab/home:|' /etc/passwd
     if [ -e /etc/shadow ]; then sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow; fi
+    if [ "$LAB_USER" != root ]; then
+        mkdir -m 700 "/run/lab/$LAB_USER"
+        chown 64100:64100 "/run/lab/$LAB_USER"
+        printf '%s:x:64100:64100::/run/lab/%s:/bin/sh\\n' "$LAB_USER" "$LAB_USER" >>/etc/passwd
+        printf '%s:x:64100:\\n' "$LAB_USER" >>/etc/group
+        printf '%s:*:19000:0:99999:7:::\\n' "$LAB_USER" >>/etc/shadow
+        mkdir -p /etc/sudoers.d
+        printf '%s ALL=(ALL) NOPASSWD: ALL\\n' "$LAB_USER" >"/etc/sudoers.d/$LAB_USER"
+        chmod 440 "/etc/sudoers.d/$LAB_USER"
+    fi
     mkdir -p /etc/ssh/authorized_keys
     printf '%s' "$LAB_HOST_KEY" >/etc/ssh/ssh_host_ed25519_key
     chmod 600 /etc/ssh/ssh_host_ed25519_key
-    printf '%s\\n' "$LAB_AUTHORIZED_KEY" >/etc/ssh/authorized_keys/root
+    printf '%s\\n' "$LAB_AUTHORIZED_KEY" >"/etc/ssh/authorized_keys/$LAB_USER"
     cat >/etc/ssh/sshd_config <<'END'
 HostKey /etc/ssh/ssh_host_ed25519_key
 AuthorizedKeysFile /etc/ssh/authorized_keys/%u

@@ -17,14 +17,15 @@ const packageOfTool = {
 
 /**
  * Checks that this machine can make throwaway hosts.
+ * @param furtherTools tool -> Debian package
  * @throws when not root, not on Linux, or when a tool is missing; the message names the tool and its Debian package.
  */
-export function checkRequirements(): void {
+export function checkRequirements(furtherTools: Readonly<Record<string, string>> = {}): void {
     if (process.platform !== "linux") throw new Error(`The lab needs Linux; this is ${process.platform}.`);
     if (process.geteuid?.() !== 0) {
         throw new Error("The lab needs root: it makes network namespaces. Run the program as root (sudo -E).");
     }
-    const missing = Object.entries(packageOfTool).filter(([tool]) => !hasTool(tool));
+    const missing = Object.entries({ ...packageOfTool, ...furtherTools }).filter(([tool]) => !hasTool(tool));
     if (missing.length === 0) return;
     const names = missing.map(([tool, debianPackage]) => `${tool} (Debian package ${debianPackage})`).join(", ");
     throw new Error(`The lab needs tools this machine does not have: ${names}. Looked in ${systemPath}.`);
