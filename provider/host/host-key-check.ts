@@ -40,9 +40,10 @@ function checkByHostKey(connection: Connection, accepted: readonly string[]): Ho
         judge(key) {
             if (keys.includes(key) || fingerprints.some((text) => text.replace(/=+$/, "") === renderFingerprint(key)))
                 return undefined;
+            const hint = fingerprints.length === 0 ? "" : ` A fingerprint must be that of the ${keyType(key)} key.`;
             return refuse(
                 connection,
-                `the host key is not the one in connection.hostKey. The host shows ${describeKey(key)}. Somebody may be ` +
+                `the host key is not the one in connection.hostKey. The host shows ${describeKey(key)}.${hint} Somebody may be ` +
                     `listening in. If the host was made anew, check the fingerprint on its console (ssh-keygen -lf ` +
                     `/etc/ssh/ssh_host_ed25519_key.pub) and set connection.hostKey: "${renderKey(key)}".`,
             );

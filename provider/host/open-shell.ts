@@ -20,7 +20,8 @@ export async function openShell(connection: Connection): Promise<Shell> {
             );
         } catch (error) {
             const pauseMs = planPause(attempt);
-            if (!(error instanceof ConnectionError) || !error.mayHeal || Date.now() + pauseMs > until) throw error;
+            if (!(error instanceof ConnectionError) || !error.mayHeal || connection.waitMs === 0) throw error;
+            if (Date.now() + pauseMs > until) throw afterWaiting(error, connection.waitMs);
             await new Promise((resolve) => setTimeout(resolve, pauseMs));
         }
     }
@@ -29,6 +30,13 @@ export async function openShell(connection: Connection): Promise<Shell> {
 /** 0.25 s, 0.5 s, ... 4 s, each ± 25 %, so many hosts waited for do not dial in step. */
 function planPause(attempt: number): number {
     return Math.min(250 * 2 ** attempt, 4000) * (0.75 + Math.random() / 2);
+}
+
+function afterWaiting(error: ConnectionError, waitMs: number): ConnectionError {
+    return new ConnectionError(`${error.message} It was tried for ${waitMs / 1000} s (connection.waitMs).`, {
+        mayHeal: true,
+        cause: error,
+    });
 }
 
 async function openOnce(connection: Connection, dialTimeoutMs: number): Promise<Shell> {

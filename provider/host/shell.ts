@@ -5,9 +5,19 @@ export interface ScriptResult {
     readonly stderr: string;
 }
 
-/** One persistent root shell on a host (`sh`, never bash): scripts go down one after the other, answers come back in order. */
+/**
+ * One persistent root shell on a host (`sh`, never bash): scripts go down one after the other, answers come back in order.
+ *
+ * Each script runs in a fork of that shell: it starts in `/` with umask 022, LC_ALL=C and an empty standard input, and leaves
+ * nothing behind. `$$` is the shell all scripts share. SIGHUP and SIGPIPE are ignored, so that a lost connection does not kill
+ * a script in the middle: what it prints then fails (`set -e` sees that), and the early end of a pipe (`| head`) makes the
+ * writer say "Broken pipe". Scripts still queued when the connection is lost never start.
+ */
 export interface Shell {
-    /** @throws ConnectionError when the connection ends or `timeoutMs` passes before the script does. */
+    /**
+     * @param options.timeoutMs counted from when the script before has ended
+     * @throws ConnectionError when the connection ends or `timeoutMs` passes before the script does
+     */
     run(script: string, options: { readonly timeoutMs: number }): Promise<ScriptResult>;
     /** Ends the shell and its connection at once; safe to call twice. */
     close(): void;

@@ -28,6 +28,8 @@ export async function spawnSsh2(
     const destroy = () => {
         client.end();
         socket.destroySoon();
+        // A peer that reads no more would keep the socket, and with it the process.
+        setTimeout(() => socket.destroy(), 100).unref();
     };
     let deadline: NodeJS.Timeout | undefined;
     try {
@@ -99,7 +101,7 @@ function wrap(client: Client, channel: ClientChannel, destroy: () => void): Shel
                     : `the connection broke (${error.message})`;
         });
         channel.once("exit", (code: number | null, signal?: string) => {
-            if (code === null) lost = `the shell was killed by SIG${signal}`;
+            if (code === null) lost = `the shell was killed by ${signal}`;
             else lost = `the shell ended with exit code ${code}`;
             channel.once("close", () =>
                 resolve(code === null ? { reason: lost ?? "" } : { reason: lost ?? "", exitCode: code }),
