@@ -24,13 +24,12 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
         case "ENETUNREACH":
         case "EHOSTDOWN":
             return say(`there is no route to the host (${code}). Check connection.host and the network.`, true);
-        case "ECONNRESET":
-        case "EPIPE":
-            return say(
-                "the host reset the connection before the login was done. Check sshd's log (MaxStartups, banned addresses).",
-                true,
-            );
     }
+    if (code === "ECONNRESET" || code === "EPIPE" || /^connection lost/i.test(message))
+        return say(
+            "the host ended the connection before the login was done. Check sshd's log (MaxStartups, banned addresses).",
+            true,
+        );
     if (/^too many authentication failures/i.test(message))
         return say(
             `sshd gave up after too many credentials (${tried.join(", ")}). Set connection.privateKeyFile to the one that fits.`,

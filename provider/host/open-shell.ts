@@ -10,7 +10,8 @@ import { spawnSsh2 } from "./ssh2.js";
  * @throws ConnectionError
  */
 export async function openShell(connection: Connection): Promise<Shell> {
-    const until = Date.now() + connection.waitMs;
+    const waitMs = connection.waitMs ?? 0;
+    const until = Date.now() + waitMs;
     for (let attempt = 0; ; attempt++) {
         const leftMs = until - Date.now();
         try {
@@ -20,8 +21,8 @@ export async function openShell(connection: Connection): Promise<Shell> {
             );
         } catch (error) {
             const pauseMs = planPause(attempt);
-            if (!(error instanceof ConnectionError) || !error.mayHeal || connection.waitMs === 0) throw error;
-            if (Date.now() + pauseMs > until) throw afterWaiting(error, connection.waitMs);
+            if (!(error instanceof ConnectionError) || !error.mayHeal || (connection.waitMs ?? 0) === 0) throw error;
+            if (Date.now() + pauseMs > until) throw afterWaiting(error, connection.waitMs ?? 0);
             await new Promise((resolve) => setTimeout(resolve, pauseMs));
         }
     }

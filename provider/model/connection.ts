@@ -26,8 +26,8 @@ export interface Connection {
     /** "local" is the machine the program runs on. */
     readonly transport: "ssh2" | "local";
     readonly sudo: boolean | { readonly password: string };
-    /** How long a machine that does not answer yet is waited for; 0 tries once. */
-    readonly waitMs: number;
+    /** How long a machine that does not answer yet is waited for; 0 tries once. Resolved when connecting: see `lifecycle`. */
+    readonly waitMs?: number;
     readonly dialTimeoutMs: number;
     readonly keepAliveMs: number;
     readonly lockTimeoutMs: number;

@@ -45,7 +45,9 @@ export function parseId(text: string): ObjectId {
     const match = /^([a-z0-9]+)\.([a-z0-9]+)@([A-Za-z0-9-]+)$/.exec(text);
     const [, key, generation, machineId] = match ?? [];
     if (key === undefined || generation === undefined || machineId === undefined) {
-        throw new Error(`"${text}" is not an id of pulumi-linuxnet. Pass the resource object or its output "reference".`);
+        throw new Error(
+            `"${text}" is not an id of pulumi-linuxnet. Pass the resource object or its output "reference".`,
+        );
     }
     return { key, generation, machineId };
 }

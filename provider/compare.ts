@@ -1,0 +1,49 @@
+import { hasUnknown, unknown } from "./kinds/unknown.js";
+
+type Values = Readonly<Record<string, unknown>>;
+
+/** What a comparison of what a resource is with what it should be says to the engine. */
+export interface Comparison {
+    readonly changes: boolean;
+    readonly replaces: string[];
+    /** Names of changed properties. */
+    readonly changed: string[];
+}
+
+function isEqual(a: unknown, b: unknown): boolean {
+    if (a === b) return true;
+    if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+    if (Array.isArray(a) !== Array.isArray(b)) return false;
+    const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+    return [...names].every((name) => isEqual((a as Values)[name], (b as Values)[name]));
+}
+
+/**
+ * Compares outputs with checked inputs. An input that was left out compares equal: defaults are written out by check,
+ * so what is left out was chosen for the user (an address, a port, a name) and stays.
+ *
+ * @param replaces inputs whose change makes a new object; unknown counts as changed
+ * @param refers inputs with references that change in place: the engine shows a replaced one as one unknown text
+ */
+export function compare(
+    olds: Values,
+    news: Values,
+    replaces: readonly string[],
+    refers: readonly string[],
+): Comparison {
+    const changed: string[] = [];
+    const replacing: string[] = [];
+    for (const [name, value] of Object.entries(news)) {
+        if (name === "__provider" || value === undefined) continue;
+        if (isEqual(olds[name], value) && !hasUnknown(value)) continue;
+        changed.push(name);
+        if (replaces.includes(name) || (refers.includes(name) && value === unknown)) replacing.push(name);
+    }
+    // Optional properties without a default that were taken out of the program.
+    for (const name of ["ingress", "egress", "hostAddress", "publicAddress"]) {
+        if (news[name] === undefined && olds[name] !== undefined && !changed.includes(name)) changed.push(name);
+    }
+    const drift = olds["drift"];
+    if (Array.isArray(drift) && drift.length > 0) changed.push("drift");
+    return { changes: changed.length > 0, replaces: replacing, changed };
+}

@@ -1,0 +1,135 @@
+import { randomBytes } from "node:crypto";
+import { compare } from "./compare.js";
+import type { Host } from "./host/host.js";
+import { hostSchema } from "./kinds/host.js";
+import { routeTo } from "./kinds/overlay-tunnel.js";
+import { checkInputs, type Handler, type Props, withoutUndefined } from "./lifecycle.js";
+import type { Connection } from "./model/connection.js";
+import type { HostObject } from "./model/object.js";
+import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
+import { Refusal } from "./model/refusal.js";
+import type { HostFacts, World } from "./model/world.js";
+import { sessionOf } from "./sessions.js";
+
+/** A machine made in the same program is still booting. */
+const bootMs = 60_000;
+
+const connectionOf = (props: Props) => props["connection"] as Connection;
+
+/** The address that a packet to the outside carries: how other hosts reach this one. */
+function defaultUnderlay(facts: HostFacts): string | undefined {
+    const route = routeTo("192.0.2.1", facts);
+    const onRoute = facts.addresses.find(({ interfaceName }) => interfaceName === route?.interfaceName);
+    const first = facts.addresses.find(({ interfaceName }) => interfaceName !== "lo");
+    return route?.source ?? (onRoute ?? first)?.address.split("/")[0];
+}
+
+/** The connection in the words of @pulumi/command. */
+function commandConnection(connection: Connection): Props {
+    const { host, port, user, privateKey, privateKeyPassword, password, agentSocketPath } = connection;
+    return { host: host ?? "localhost", port, user, privateKey, privateKeyPassword, password, agentSocketPath };
+}
+
+async function outputsOf(host: Host, inputs: Props, generation: string): Promise<Props> {
+    const { facts } = host;
+    const owner = inputs["owner"] as Owner;
+    const id = formatId({ key: "host", generation, machineId: facts.machineId });
+    const reference: ReferenceValue = {
+        schemaVersion: 1,
+        kind: "host",
+        id,
+        name: owner.name,
+        machineId: facts.machineId,
+        owner,
+    };
+    const underlayAddress = (inputs["underlayAddress"] as string | undefined) ?? defaultUnderlay(facts);
+    const publicAddress =
+        (inputs["publicAddress"] as string | undefined) ?? connectionOf(inputs).host ?? underlayAddress;
+    return withoutUndefined({
+        name: owner.name,
+        ...inputs,
+        underlayAddress,
+        publicAddress,
+        address: publicAddress,
+        machineId: facts.machineId,
+        kernel: facts.kernel,
+        nftables: facts.nftables,
+        capabilities: await host.capabilities(),
+        commandConnection: commandConnection(connectionOf(inputs)),
+        schemaVersion: 1,
+        reference,
+        drift: [],
+    });
+}
+
+/** What is left of a Host's objects, with all that hangs on them: a killed create is in the manifest, not in the state. */
+function leftOvers(world: World, hostId: string): ReadonlyMap<string, HostObject | undefined> {
+    const gone = new Map<string, HostObject | undefined>();
+    for (const object of world.objects.values()) {
+        if ((object.kind === "network" || object.kind === "sandbox") && object.host === hostId)
+            gone.set(object.key, undefined);
+    }
+    for (const object of world.objects.values()) {
+        if (object.kind === "endpoint" && (gone.has(object.network) || gone.has(object.sandbox)))
+            gone.set(object.key, undefined);
+        if (object.kind === "overlay-tunnel" && gone.has(object.network)) gone.set(object.key, undefined);
+    }
+    for (const object of world.objects.values()) {
+        if (object.kind === "port-mapping" && gone.has(object.endpoint)) gone.set(object.key, undefined);
+        if (object.kind === "firewall-policy" && object.targets.every((target) => gone.has(target)))
+            gone.set(object.key, undefined);
+    }
+    return gone;
+}
+
+/** A Host is a way to a machine and what is known of it; the machine itself is not changed. */
+export const hostHandler: Handler = {
+    check: async (_olds, news) => checkInputs("host", hostSchema, news),
+
+    async diff(_id, olds, news) {
+        const { changes } = compare(olds, news, [], []);
+        return { changes, replaces: [], deleteBeforeReplace: false, stables: ["machineId"] };
+    },
+
+    async create(inputs) {
+        const host = await sessionOf(connectionOf(inputs), bootMs);
+        const generation = randomBytes(3).toString("hex");
+        const outs = await outputsOf(host, inputs, generation);
+        return { id: formatId({ key: "host", generation, machineId: host.facts.machineId }), outs };
+    },
+
+    async read(id, props) {
+        const { generation, machineId } = parseId(id);
+        const host = await sessionOf(connectionOf(props));
+        if (host.facts.machineId !== machineId) {
+            throw new Refusal(`another machine answers: its machine id is ${host.facts.machineId}, not ${machineId}.`);
+        }
+        return { id, props: await outputsOf(host, props, generation) };
+    },
+
+    async update(_id, olds, news) {
+        const { underlayAddress, publicAddress } = { ...olds, ...news } as Props;
+        return {
+            outs: withoutUndefined({
+                ...olds,
+                ...news,
+                underlayAddress,
+                publicAddress,
+                address: publicAddress,
+                commandConnection: commandConnection(connectionOf(news)),
+            }),
+        };
+    },
+
+    async delete(id, props) {
+        const host = await sessionOf(connectionOf(props));
+        if (host.facts.machineId !== parseId(id).machineId) return;
+        if (leftOvers(host.world(), id).size === 0) return;
+        const owner = props["owner"] as Owner;
+        await host.commit({
+            owner: `host "${owner.name}" of stack ${owner.stack}`,
+            repair: true,
+            decide: (world) => leftOvers(world, id),
+        });
+    },
+};

@@ -1,0 +1,162 @@
+import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import type { ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
+import { printManifest } from "./manifest.js";
+import { parseJsonLines, parseSections } from "./sections.js";
+
+interface AddressJson {
+    readonly ifname?: string;
+    readonly mtu?: number;
+    readonly ifalias?: string;
+    readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
+}
+
+interface RouteJson {
+    readonly dst: string;
+    readonly dev?: string;
+    readonly prefsrc?: string;
+}
+
+/** Tools without which nothing works, and the packages they are in. */
+const required = {
+    ip: "iproute2",
+    nft: "nftables",
+    flock: "util-linux",
+    nsenter: "util-linux",
+    ss: "iproute2",
+} as const;
+
+/** Asked once when connecting, together with the manifest: what the host is. */
+export const factsScript = `
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+${printManifest}
+echo '@@ missing'
+for t in ${Object.keys(required).join(" ")}; do command -v $t >/dev/null || echo $t; done
+echo '@@ tools'
+for t in conntrack aardvark-dns; do command -v $t >/dev/null && echo $t; done
+if [ -d /run/systemd/system ]; then echo systemd; fi
+echo '@@ machine-id'
+id=
+if [ -s /etc/machine-id ]; then read -r id </etc/machine-id; fi
+if [ -z "$id" ] && [ -s /var/lib/linuxnet/machine-id ]; then read -r id </var/lib/linuxnet/machine-id; fi
+if [ -z "$id" ]; then
+    mkdir -p /var/lib/linuxnet
+    read -r id </proc/sys/kernel/random/uuid
+    echo "$id" >/var/lib/linuxnet/machine-id
+fi
+echo "$id"
+echo '@@ kernel'
+read -r release </proc/sys/kernel/osrelease
+echo "$release"
+echo '@@ nftables'
+nft --version 2>/dev/null
+echo '@@ addresses'
+ip -j -4 addr show
+echo '@@ routes'
+ip -j -4 route show table main
+echo '@@ forwarding'
+for f in /proc/sys/net/ipv4/conf/*/forwarding; do
+    read -r v <$f
+    f=\${f#/proc/sys/net/ipv4/conf/}
+    echo "\${f%/forwarding} $v"
+done
+echo '@@ paths'
+for f in /run/netns /proc/sys/net/bridge; do if [ -e $f ]; then echo $f; fi; done
+print_manifest
+echo '@@ end'
+`;
+
+/** Modules and built-in code that a capability needs; built-in code shows in kallsyms by its set-up function. */
+const capabilities = {
+    bridge: ["bridge", "br_dev_setup"],
+    bridgeFirewall: ["br_netfilter", "br_nf_pre_routing"],
+    vxlan: ["vxlan", "vxlan_setup"],
+    macvlan: ["macvlan", "macvlan_common_setup"],
+    ipvlan: ["ipvlan", "ipvlan_link_setup"],
+    vlan: ["8021q", "vlan_setup"],
+    wireguard: ["wireguard", "wg_setup"],
+    ipsec: ["esp4", "esp_input"],
+} as const;
+
+/** Asked when a Host is created or refreshed: which kinds of devices the kernel offers. */
+export const capabilitiesScript = `
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+symbols=$(grep -owE '${Object.values(capabilities)
+    .map(([, symbol]) => symbol)
+    .join("|")}' /proc/kallsyms 2>/dev/null)
+echo '@@ capabilities'
+${Object.entries(capabilities)
+    .map(
+        ([name, [module, symbol]]) =>
+            `case "$symbols" in *${symbol}*) echo ${name} ;; *) if modprobe -n -q ${module} 2>/dev/null; then echo ${name}; fi ;; esac`,
+    )
+    .join("\n")}
+`;
+
+function words(body: string | undefined): string[] {
+    return (body ?? "")
+        .split("\n")
+        .map((line) => line.trim())
+        .filter((line) => line !== "");
+}
+
+/** Interfaces of ours begin with two letters and a hash; everything else is foreign. */
+function isOurs(interfaceName: string): boolean {
+    return /^l[a-z][0-9a-f]{12}$/.test(interfaceName);
+}
+
+function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
+    return links.flatMap((link) => {
+        const name = link.ifname ?? "";
+        if (name === "" || isOurs(name)) return [];
+        return (link.addr_info ?? []).map(({ local, prefixlen }) => {
+            const address = parseIpv4(local);
+            const size = 2 ** (32 - prefixlen);
+            const first = address - (address % size);
+            const range = { first, last: first + size - 1 };
+            return { interfaceName: name, address: `${local}/${prefixlen}`, range, mtuBytes: link.mtu ?? 1500 };
+        });
+    });
+}
+
+function parseRoutes(routes: readonly RouteJson[], links: readonly AddressJson[]): ForeignRoute[] {
+    const mtus = new Map(links.map((link) => [link.ifname, link.mtu ?? 1500]));
+    return routes.flatMap(({ dst, dev, prefsrc }) => {
+        if (dev === undefined || isOurs(dev)) return [];
+        const text = dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`;
+        const source = prefsrc === undefined ? {} : { source: prefsrc };
+        return [{ destination: parseIpv4Cidr(text), interfaceName: dev, ...source, mtuBytes: mtus.get(dev) ?? 1500 }];
+    });
+}
+
+/** @throws Error naming the tools that the host lacks and how to install them. */
+export function parseFacts(stdout: string): HostFacts {
+    const sections = parseSections(stdout);
+    const missing = words(sections.get("missing")) as (keyof typeof required)[];
+    if (missing.length > 0) {
+        const packages = [...new Set(missing.map((tool) => required[tool]))].join(" ");
+        throw new Error(
+            `the host has no ${missing.join(", ")}. Install it there: apt-get install ${packages} ` +
+                `(or dnf, apk, pacman, zypper: packages ${packages}).`,
+        );
+    }
+    const links = parseJsonLines<AddressJson[]>(sections.get("addresses")).flat();
+    const forwarding = words(sections.get("forwarding")).map((line) => line.split(" ") as [string, string]);
+    const foreign = forwarding.filter(([name]) => !isOurs(name) && !["all", "default", "lo"].includes(name));
+    const paths = words(sections.get("paths"));
+    return {
+        machineId: (sections.get("machine-id") ?? "").trim(),
+        kernel: (sections.get("kernel") ?? "").trim(),
+        nftables: /v([\d.]+)/.exec(sections.get("nftables") ?? "")?.[1] ?? "",
+        capabilities: words(sections.get("tools")).map((tool) => (tool === "aardvark-dns" ? "dns" : tool)),
+        addresses: parseAddresses(links),
+        routes: parseRoutes(parseJsonLines<RouteJson[]>(sections.get("routes")).flat(), links),
+        forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
+        hasNetnsDirectory: paths.includes("/run/netns"),
+        hasBridgeNetfilter: paths.includes("/proc/sys/net/bridge"),
+    };
+}
+
+export function parseCapabilities(stdout: string): string[] {
+    return words(parseSections(stdout).get("capabilities"));
+}

@@ -1,0 +1,78 @@
+import type { BaseObject, HostObject } from "../model/object.js";
+import { World } from "../model/world.js";
+import { quote } from "./quote.js";
+import { parseJsonLines } from "./sections.js";
+
+/** What the host carries, of all stacks: one JSON file an object, and a token that changes with each transaction. */
+export const manifestDirectory = "/var/lib/linuxnet";
+/** Lock and undo of the running transaction; gone with the last object. */
+export const runDirectory = "/run/linuxnet";
+
+export interface Manifest {
+    readonly world: World;
+    /** "0" for a host without objects. */
+    readonly generation: string;
+}
+
+/** Shell function `print_manifest`. The token comes first: objects that are newer than it are found out at commit. */
+export const printManifest = `print_manifest() {
+    echo '@@ generation'
+    g=0
+    if [ -f ${manifestDirectory}/generation ]; then read -r g <${manifestDirectory}/generation; fi
+    echo "$g"
+    echo '@@ objects'
+    for f in ${manifestDirectory}/objects/*.json; do
+        if [ -f "$f" ]; then cat ${manifestDirectory}/objects/*.json; fi
+        break
+    done
+}
+`;
+
+/** @throws Error when a newer version of the provider wrote the manifest. */
+export function parseManifest(sections: ReadonlyMap<string, string>): Manifest {
+    const objects = new Map<string, HostObject>();
+    let base: BaseObject | undefined;
+    for (const object of parseJsonLines<HostObject | BaseObject>(sections.get("objects"))) {
+        if (object.schemaVersion !== 1) {
+            throw new Error(
+                `${manifestDirectory} on the host was written by a newer pulumi-linuxnet (schema ${object.schemaVersion}). Update the package.`,
+            );
+        }
+        if (object.kind === "base") base = object;
+        else objects.set(object.key, object);
+    }
+    return { world: new World(objects, base), generation: sections.get("generation")?.trim() || "0" };
+}
+
+/** Shell text that makes the manifest say `after`; written beside and renamed, so no half file is ever read. */
+export function renderManifestChange(
+    before: World,
+    after: World,
+    changed: Iterable<string>,
+    generation: string,
+): string {
+    if (after.objects.size === 0) {
+        return `rm -rf ${manifestDirectory}/objects ${manifestDirectory}/new ${manifestDirectory}/generation\nrmdir ${manifestDirectory} 2>/dev/null || :\n`;
+    }
+    const writes: string[] = [];
+    const deletions: string[] = [];
+    const entries: [string, HostObject | BaseObject | undefined][] = [...changed].map((key) => [
+        key,
+        after.objects.get(key),
+    ]);
+    if (before.base !== after.base) entries.push(["base", after.base]);
+    for (const [key, object] of entries) {
+        if (object === undefined) deletions.push(`${manifestDirectory}/objects/${key}.json`);
+        else writes.push(`printf '%s\\n' ${quote(JSON.stringify(object))} >${manifestDirectory}/new/${key}.json`);
+    }
+    return [
+        `[ -d ${manifestDirectory}/new ] || mkdir -p ${manifestDirectory}/objects ${manifestDirectory}/new || fail manifest`,
+        ...writes.map((write) => `${write} || fail manifest`),
+        ...(writes.length > 0
+            ? [`mv -f ${manifestDirectory}/new/*.json ${manifestDirectory}/objects/ || fail manifest`]
+            : []),
+        ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")} || fail manifest`] : []),
+        `echo ${generation} >${manifestDirectory}/generation || fail manifest`,
+        "",
+    ].join("\n");
+}

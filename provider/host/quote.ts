@@ -1,0 +1,70 @@
+import type { Line } from "../kernel/line.js";
+
+/** A text as one word of POSIX sh. The only place where data meets shell syntax. */
+export function quote(text: string): string {
+    return /^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Ends the here-documents of scripts; no line of ours is this word alone. */
+const end = "LINUXNET_END";
+
+/** Words of a batch file of ip(8) or bridge(8): split at blanks, quotes but no escapes, "#" starts a comment anywhere. */
+function batchWord(word: string): string {
+    if (/^[A-Za-z0-9_.:/@,+()-]+$/.test(word)) return word;
+    if (/["#\\\n\r]/.test(word)) throw new Error(`cannot be written in a batch file: ${JSON.stringify(word)}`);
+    return `"${word}"`;
+}
+
+function hereDocument(lines: readonly string[]): string {
+    return `<<'${end}'`.concat("%TAIL%\n", lines.join("\n"), `\n${end}\n`);
+}
+
+function writeSysctl(line: Line): string {
+    const [key = "", value = ""] = line.args;
+    return `printf '%s\\n' ${quote(value)} >${quote(`/proc/sys/${key}`)}`;
+}
+
+/** Lines for one tool in one namespace: one process. */
+export interface Group {
+    readonly tool: Line["tool"];
+    readonly netns: string | undefined;
+    readonly lines: readonly Line[];
+}
+
+/** Neighbouring lines for one tool in one namespace, in order. */
+export function groupLines(lines: readonly Line[]): Group[] {
+    const groups: { tool: Line["tool"]; netns: string | undefined; lines: Line[] }[] = [];
+    for (const line of lines) {
+        const last = groups.at(-1);
+        if (last?.tool === line.tool && last.netns === line.netns && line.tool !== "command") last.lines.push(line);
+        else groups.push({ tool: line.tool, netns: line.netns, lines: [line] });
+    }
+    return groups;
+}
+
+/** Shell text for a group; `tail` follows the command on its line (`|| fail 3`), `force` goes on after errors. */
+export function renderGroup(group: Group, tail: string, force = false): string {
+    const { netns, lines } = group;
+    const flag = force ? " -force" : "";
+    switch (group.tool) {
+        case "ip":
+        case "bridge": {
+            const inside = netns === undefined ? "" : ` -n ${quote(netns)}`;
+            const batch = hereDocument(lines.map((line) => line.args.map(batchWord).join(" ")));
+            return `${group.tool}${inside}${flag} -batch - ${batch}`.replace("%TAIL%", ` ${tail}`);
+        }
+        case "nft":
+            return `nft -f - ${hereDocument(lines.map((line) => line.args.join(" ")))}`.replace("%TAIL%", ` ${tail}`);
+        case "sysctl": {
+            const writes = lines.map((line) => (force ? `${writeSysctl(line)} || :` : writeSysctl(line)));
+            if (netns === undefined) return `{ ${writes.join(force ? "; " : " && ")}; } ${tail}\n`;
+            const script = force ? writes : ["set -e", ...writes];
+            return `nsenter --net=${quote(`/run/netns/${netns}`)} sh ${hereDocument(script)}`.replace(
+                "%TAIL%",
+                ` ${tail}`,
+            );
+        }
+        case "command":
+            return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;
+    }
+}

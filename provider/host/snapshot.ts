@@ -1,0 +1,181 @@
+import type { Item } from "../kernel/item.js";
+import { normaliseParts } from "../kernel/nft.js";
+import type {
+    FdbJson,
+    LinkJson,
+    NamespaceSnapshot,
+    NeighbourJson,
+    RouteJson,
+    RuleJson,
+    Snapshot,
+    TableSnapshot,
+} from "../kernel/snapshot.js";
+import { printManifest } from "./manifest.js";
+import { quote } from "./quote.js";
+import { parseJsonLines, parseSections } from "./sections.js";
+
+const families = ["inet", "bridge"] as const;
+
+function namespacesOf(items: readonly Item[]): string[] {
+    const names = items.map((item) => (item.type === "netns" ? item.name : "netns" in item ? item.netns : undefined));
+    return [...new Set(names.filter((name) => name !== undefined))];
+}
+
+function sysctlsOf(items: readonly Item[]): Map<string, string[]> {
+    const byNamespace = new Map<string, string[]>();
+    for (const item of items) {
+        if (item.type !== "sysctl") continue;
+        const keys = byNamespace.get(item.netns ?? "");
+        if (keys === undefined) byNamespace.set(item.netns ?? "", [item.key]);
+        else keys.push(item.key);
+    }
+    return byNamespace;
+}
+
+// A key may hold several numbers (ip_local_port_range); one blank between them, as sysctl(8) writes it.
+const readSysctls = (keys: readonly string[]) =>
+    `for k in ${keys.map(quote).join(" ")}; do if [ -r /proc/sys/$k ]; then read -r v </proc/sys/$k; echo "$k $v"; fi; done`;
+
+function insideNamespace(netns: string, sysctls: readonly string[]): string[] {
+    const path = quote(`/run/netns/${netns}`);
+    return [
+        `if [ -e ${path} ]; then`,
+        `echo '@@ namespace ${netns}'`,
+        `ip -n ${quote(netns)} -j -d -batch - <<'END'\naddr show\nroute show table all\nrule show\nEND`,
+        ...(sysctls.length === 0
+            ? []
+            : [`echo '@@ sysctl ${netns}'`, `nsenter --net=${path} sh <<'END'\n${readSysctls(sysctls)}\nEND`]),
+        "fi",
+    ];
+}
+
+/** Reads back what a transaction touched: interfaces, addresses and routes; nft has its own atomicity. */
+export function readBackScript(items: readonly Item[]): string {
+    const links = items.flatMap((item) => {
+        if (item.type === "bridge" || item.type === "veth" || item.type === "vxlan") return [item.name];
+        return item.type === "address" && item.netns === undefined ? [item.dev] : [];
+    });
+    const lines: string[] = [];
+    if (links.length > 0) {
+        const shows = [...new Set(links)].map((name) => `addr show dev ${name}`);
+        lines.push("echo '@@ links'", `ip -j -d -batch - <<'END'\n${shows.join("\n")}\nEND`);
+    }
+    const sysctls = sysctlsOf(items);
+    for (const netns of namespacesOf(items)) lines.push(...insideNamespace(netns, sysctls.get(netns) ?? []));
+    return `${lines.join("\n")}\n`;
+}
+
+/** Reads everything the items are about, and the manifest, in one go. */
+export function snapshotScript(items: readonly Item[]): string {
+    const sysctls = sysctlsOf(items);
+    const hasTunnel = items.some((item) => item.type === "vxlan");
+    const hostKeys = sysctls.get("") ?? [];
+    return [
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C",
+        "export PATH LC_ALL",
+        printManifest,
+        "print_manifest",
+        "echo '@@ links'",
+        "ip -j -d addr show",
+        ...(hasTunnel
+            ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
+            : []),
+        ...(hostKeys.length > 0 ? ["echo '@@ sysctl '", readSysctls(hostKeys)] : []),
+        ...namespacesOf(items).flatMap((netns) => insideNamespace(netns, sysctls.get(netns) ?? [])),
+        ...families.flatMap((family) => [
+            `echo '@@ nft ${family}'`,
+            `nft -j list table ${family} linuxnet 2>/dev/null`,
+        ]),
+        "echo '@@ paths'",
+        "if [ -e /proc/sys/net/bridge ]; then echo /proc/sys/net/bridge; fi",
+        "echo '@@ end'",
+        "",
+    ].join("\n");
+}
+
+function parseLinks(links: readonly LinkJson[]): Map<string, LinkJson> {
+    return new Map(links.filter((link) => link.ifname !== undefined).map((link) => [link.ifname, link]));
+}
+
+function parseSysctls(body: string | undefined): Map<string, string> {
+    const lines = (body ?? "").split("\n").filter((line) => line !== "");
+    return new Map(
+        lines.map((line) => [
+            line.slice(0, line.indexOf(" ")),
+            line
+                .slice(line.indexOf(" ") + 1)
+                .replace(/\s+/g, " ")
+                .trim(),
+        ]),
+    );
+}
+
+type NftJson = {
+    readonly nftables?: readonly {
+        readonly chain?: { readonly name: string };
+        readonly rule?: { readonly chain: string };
+        readonly set?: { readonly name: string; readonly elem?: readonly unknown[] };
+        readonly map?: { readonly name: string; readonly elem?: readonly unknown[] };
+    }[];
+};
+
+function parseTable(body: string | undefined): TableSnapshot {
+    const chains = new Map<string, number>();
+    const elements = new Map<string, Map<string, string>>();
+    const json: NftJson = body === undefined || body.trim() === "" ? {} : JSON.parse(body);
+    for (const entry of json.nftables ?? []) {
+        if (entry.chain !== undefined) chains.set(entry.chain.name, 0);
+        if (entry.rule !== undefined) chains.set(entry.rule.chain, (chains.get(entry.rule.chain) ?? 0) + 1);
+        if (entry.set !== undefined) {
+            elements.set(entry.set.name, new Map((entry.set.elem ?? []).map((key) => [normaliseParts(key), ""])));
+        }
+        if (entry.map !== undefined) {
+            const pairs = (entry.map.elem ?? []) as [unknown, unknown][];
+            elements.set(
+                entry.map.name,
+                new Map(pairs.map(([key, value]) => [normaliseParts(key), normaliseParts(value)])),
+            );
+        }
+    }
+    return { chains, elements };
+}
+
+/** VXLAN entries come twice: where the device sends it (`dst`), and that the bridge knows it (`master`). */
+function parseFdb(entries: readonly FdbJson[]): Set<string> {
+    const known = new Set(
+        entries.filter((entry) => entry.master !== undefined).map((entry) => `${entry.ifname} ${entry.mac}`),
+    );
+    const sent = entries.filter((entry) => entry.dst !== undefined && known.has(`${entry.ifname} ${entry.mac}`));
+    return new Set(sent.map((entry) => `${entry.ifname} ${entry.mac} ${entry.dst}`));
+}
+
+export function parseSnapshot(stdout: string): Snapshot {
+    const sections = parseSections(stdout);
+    const namespaces = new Map<string, NamespaceSnapshot>();
+    const hostLinks = parseJsonLines<LinkJson[]>(sections.get("links")).flat();
+    namespaces.set("", {
+        links: parseLinks(hostLinks),
+        routes: [],
+        rules: [],
+        sysctls: parseSysctls(sections.get("sysctl")),
+    });
+    for (const [name, body] of sections) {
+        if (!name.startsWith("namespace ")) continue;
+        const netns = name.slice("namespace ".length);
+        const [links = [], routes = [], rules = []] = parseJsonLines<unknown[]>(body);
+        namespaces.set(netns, {
+            links: parseLinks(links as LinkJson[]),
+            routes: routes as RouteJson[],
+            rules: rules as RuleJson[],
+            sysctls: parseSysctls(sections.get(`sysctl ${netns}`)),
+        });
+    }
+    const neighbours = parseJsonLines<NeighbourJson[]>(sections.get("neighbours")).flat();
+    return {
+        namespaces,
+        neighbours: new Set(neighbours.map((entry) => `${entry.dev} ${entry.dst} ${entry.lladdr}`)),
+        fdb: parseFdb(parseJsonLines<FdbJson[]>(sections.get("fdb")).flat()),
+        tables: new Map(families.map((family) => [family, parseTable(sections.get(`nft ${family}`))])),
+        paths: new Set((sections.get("paths") ?? "").split("\n").filter((path) => path !== "")),
+    };
+}

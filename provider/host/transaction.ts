@@ -1,0 +1,144 @@
+import { type Claim, type Item, typeOf } from "../kernel/item.js";
+import type { Line } from "../kernel/line.js";
+import { type Plan, plan } from "../kernel/plan.js";
+import type { World } from "../model/world.js";
+import { printManifest, renderManifestChange, runDirectory } from "./manifest.js";
+import { type Group, groupLines, quote, renderGroup } from "./quote.js";
+import { readBackScript } from "./snapshot.js";
+
+/** Exit codes of a transaction's script; everything but `done` left the host as it was. */
+export const exits = { done: 0, locked: 74, stale: 75, taken: 76, failed: 77 } as const;
+
+export interface Transaction {
+    readonly before: readonly Item[];
+    readonly after: readonly Item[];
+    readonly worldBefore: World;
+    readonly worldAfter: World;
+    /** Keys of objects whose manifest entry comes, changes or goes. */
+    readonly changed: Iterable<string>;
+    readonly generationBefore: string;
+    readonly generationAfter: string;
+    /** Who holds the lock meanwhile, for others who wait. */
+    readonly owner: string;
+    readonly lockTimeoutMs: number;
+    /** Ports whose listeners were looked at and do not collide. */
+    readonly waivedPorts: ReadonlySet<number>;
+}
+
+/** A transaction as shell text, and the steps in it by number, for messages. */
+export interface RenderedTransaction {
+    readonly script: string;
+    readonly steps: readonly Group[];
+    /** Nothing to do in the kernel. */
+    readonly isEmpty: boolean;
+}
+
+const nftGroup = (lines: readonly Line[]): Group[] =>
+    lines.length === 0 ? [] : [{ tool: "nft", netns: undefined, lines }];
+
+/**
+ * The host lock. Its file goes with the last object, so a lock won on a file that is gone meanwhile does not count.
+ * What a killed transaction left is undone first.
+ */
+function renderLock(owner: string, lockTimeoutMs: number): string {
+    return `r=${runDirectory}
+while :; do
+    [ -d $r ] || mkdir -p -m 700 $r
+    exec 9>>$r/lock
+    flock -w ${Math.ceil(lockTimeoutMs / 1000)} 9 || { echo '@@ locked'; cat $r/owner; exit ${exits.locked}; }
+    if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
+done
+printf '%s\\n' ${quote(owner)} >$r/owner
+if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+`;
+}
+
+/** The steps back, for each stage that was reached: best effort, in reverse. */
+function renderUndo(steps: Plan, back: Plan): string {
+    const force = (lines: readonly Line[]) =>
+        groupLines(lines).map((group) => renderGroup(group, "2>/dev/null || :", true));
+    const sections: string[] = [];
+    if (steps.add.length > 0) sections.push("if [ $s -ge 3 ]; then :", ...force(back.remove), "fi");
+    if (steps.nft.length > 0) {
+        sections.push(
+            "if [ $s -ge 2 ]; then :",
+            ...nftGroup(back.nft).map((group) => renderGroup(group, "2>/dev/null || :")),
+            "fi",
+        );
+    }
+    if (steps.remove.length > 0) sections.push("if [ $s -ge 1 ]; then :", ...force(back.add), "fi");
+    return `${sections.join("\n")}\n`;
+}
+
+function claimsOf(items: readonly Item[]): Claim[] {
+    return items.flatMap((item) => typeOf(item).claims?.(item) ?? []);
+}
+
+/** Names and ports that must be free, looked at under the lock. */
+function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<number>): string {
+    const claims = claimsOf(items);
+    const paths = claims.flatMap((claim) => ("path" in claim ? [claim] : []));
+    const lines = paths.map(
+        ({ path, what }) =>
+            `if [ -e ${quote(path)} ]; then echo '@@ taken'; echo ${quote(what)}; exit ${exits.taken}; fi`,
+    );
+    for (const protocol of ["tcp", "udp"]) {
+        const ports = claims.flatMap((claim) =>
+            "port" in claim && claim.protocol === protocol && !waivedPorts.has(claim.port) ? [claim.port] : [],
+        );
+        if (ports.length === 0) continue;
+        const filter = [...new Set(ports)].map((port) => `sport = :${port}`).join(" or ");
+        lines.push(
+            `l=$(ss -Hln${protocol === "tcp" ? "t" : "u"}p ${quote(`( ${filter} )`)})`,
+            `if [ -n "$l" ]; then echo '@@ listening'; echo "$l"; exit ${exits.taken}; fi`,
+        );
+    }
+    return lines.join("\n");
+}
+
+/**
+ * One operation, one round trip: lock, check that nobody was faster, apply, read back, write the manifest, release.
+ * The way back travels with it, in a file while the transaction runs, so that the host undoes it without us.
+ */
+export function renderTransaction(transaction: Transaction): RenderedTransaction {
+    const { before, after, worldBefore, worldAfter, changed, generationBefore, generationAfter } = transaction;
+    const steps = plan(before, after);
+    const undo = renderUndo(steps, plan(after, before));
+    const stages = [
+        { name: 1, groups: groupLines(steps.remove) },
+        { name: 2, groups: nftGroup(steps.nft) },
+        { name: 3, groups: groupLines(steps.add) },
+    ].filter(({ groups }) => groups.length > 0);
+    const numbered: Group[] = [];
+    const apply = stages.flatMap(({ name, groups }) => [
+        `s=${name}; echo $s >$r/stage`,
+        ...groups.map((group) => renderGroup(group, `|| fail ${numbered.push(group) - 1}`)),
+    ]);
+    const script = `trap '' HUP INT PIPE TERM
+umask 022
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+${printManifest}
+${renderLock(transaction.owner, transaction.lockTimeoutMs)}
+fail() {
+    echo "@@ failed"
+    echo "$1"
+    . $r/undo
+    : >$r/undo
+    exit ${exits.failed}
+}
+g=0
+if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+if [ "$g" != ${quote(generationBefore)} ]; then print_manifest; exit ${exits.stale}; fi
+${renderClaims(steps.added, transaction.waivedPorts)}
+s=0; echo $s >$r/stage
+printf '%s' ${quote(undo)} >$r/undo
+${apply.join("\n")}
+${readBackScript(steps.touched)}
+${renderManifestChange(worldBefore, worldAfter, changed, generationAfter)}
+: >$r/undo
+${worldAfter.objects.size === 0 ? "rm -rf $r" : ""}
+echo '@@ done'
+`;
+    return { script, steps: numbered, isEmpty: numbered.length === 0 };
+}

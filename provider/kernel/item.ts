@@ -1,0 +1,116 @@
+import type { Line } from "./line.js";
+import {
+    type BridgeItem,
+    bridgeType,
+    type NetnsItem,
+    netnsType,
+    type VethItem,
+    type VxlanItem,
+    vethType,
+    vxlanType,
+} from "./link.js";
+import { type ChainItem, chainType, type ElementItem, elementType, type RulesetItem, rulesetType } from "./nft.js";
+import {
+    type AddressItem,
+    addressType,
+    type FdbItem,
+    fdbType,
+    type NeighbourItem,
+    neighbourType,
+    type RouteItem,
+    type RuleItem,
+    routeType,
+    ruleType,
+} from "./route.js";
+import type { Snapshot } from "./snapshot.js";
+import {
+    type BridgeNetfilterItem,
+    bridgeNetfilterType,
+    type FlowsItem,
+    flowsType,
+    type NetnsDirectoryItem,
+    netnsDirectoryType,
+    type SysctlItem,
+    sysctlType,
+} from "./sysctl.js";
+
+/**
+ * One thing in the kernel that we put there: the smallest unit that is planned, observed, repaired and undone. What a
+ * host should carry is a set of items; everything else follows from comparing two sets.
+ */
+export type Item =
+    | RulesetItem
+    | ChainItem
+    | ElementItem
+    | NetnsDirectoryItem
+    | NetnsItem
+    | BridgeNetfilterItem
+    | BridgeItem
+    | VxlanItem
+    | VethItem
+    | AddressItem
+    | RouteItem
+    | RuleItem
+    | NeighbourItem
+    | FdbItem
+    | SysctlItem
+    | FlowsItem;
+
+/** What must be free before an item is added: a name in the kernel (the path that shows it is taken), or a port. */
+export type Claim =
+    | { readonly path: string; readonly what: string }
+    | { readonly protocol: string; readonly port: number; readonly address: string | undefined };
+
+/** How one type of item is added, removed, changed and seen. */
+export interface ItemType<T> {
+    /** Identity: two items with one key are the same thing in two states. */
+    key(item: T): string;
+    /** Keys of items that take this one along when they go. */
+    parents(item: T): readonly string[];
+    claims?(item: T): readonly Claim[];
+    add(item: T): readonly Line[];
+    remove(item: T): readonly Line[];
+    /** Absent or `undefined`: it is removed and added. */
+    change?(from: T, to: T): readonly Line[] | undefined;
+    /** The item as the kernel shows it; `undefined` when it is not there. */
+    observe(item: T, snapshot: Snapshot): T | undefined;
+}
+
+/** In the order in which items are added; removed in reverse. nft items are one transaction of their own. */
+const types = {
+    ruleset: rulesetType,
+    chain: chainType,
+    element: elementType,
+    "netns-directory": netnsDirectoryType,
+    netns: netnsType,
+    "bridge-netfilter": bridgeNetfilterType,
+    bridge: bridgeType,
+    vxlan: vxlanType,
+    veth: vethType,
+    address: addressType,
+    route: routeType,
+    rule: ruleType,
+    neighbour: neighbourType,
+    fdb: fdbType,
+    sysctl: sysctlType,
+    flows: flowsType,
+} satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
+
+const order = Object.keys(types);
+
+export function typeOf(item: Item): ItemType<Item> {
+    return types[item.type] as unknown as ItemType<Item>;
+}
+
+export function rankOf(item: Item): number {
+    return order.indexOf(item.type);
+}
+
+export function keyOf(item: Item): string {
+    return typeOf(item).key(item);
+}
+
+/** The items that are there, each in the state the kernel shows. */
+export function observe(items: readonly Item[], snapshot: Snapshot): Item[] {
+    return items.flatMap((item) => typeOf(item).observe(item, snapshot) ?? []);
+}

@@ -1,0 +1,33 @@
+/**
+ * One line for one of the kernel's tools. `ip` and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
+ * into one transaction (nft(8)), the others are shell built-ins or single commands. Arguments are data: the renderer
+ * quotes them, in one place.
+ */
+export interface Line {
+    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "command";
+    /** Network namespace the line runs in; absent: the host's own. */
+    readonly netns?: string;
+    readonly args: readonly string[];
+}
+
+export function ip(netns: string | undefined, ...args: readonly (string | number)[]): Line {
+    return { tool: "ip", ...(netns === undefined ? {} : { netns }), args: args.map(String) };
+}
+
+export function bridge(...args: readonly (string | number)[]): Line {
+    return { tool: "bridge", args: args.map(String) };
+}
+
+/** One statement of the nft transaction; its text is rendered by us, strings by `nftString`. */
+export function nft(text: string): Line {
+    return { tool: "nft", args: [text] };
+}
+
+/** Writes a key below /proc/sys/, with slashes: `net/ipv4/conf/ln0123/forwarding`. */
+export function sysctl(netns: string | undefined, key: string, value: string): Line {
+    return { tool: "sysctl", ...(netns === undefined ? {} : { netns }), args: [key, value] };
+}
+
+export function command(...args: readonly string[]): Line {
+    return { tool: "command", args };
+}

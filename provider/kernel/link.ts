@@ -1,0 +1,203 @@
+import type { ItemType } from "./item.js";
+import { ip, type Line } from "./line.js";
+import type { LinkJson, Snapshot } from "./snapshot.js";
+
+/** A network namespace with a name, ip-netns(8). */
+export interface NetnsItem {
+    readonly type: "netns";
+    readonly name: string;
+}
+
+export interface BridgeItem {
+    readonly type: "bridge";
+    readonly name: string;
+    readonly mac: string;
+    readonly mtuBytes: number;
+    readonly alias: string;
+}
+
+/** Both ends of a veth(4) pair: a bridge port on the host, an interface in the sandbox. */
+export interface VethItem {
+    readonly type: "veth";
+    readonly name: string;
+    readonly bridge: string;
+    readonly netns: string;
+    readonly peerName: string;
+    readonly peerMac: string;
+    readonly mtuBytes: number;
+    readonly alias: string;
+}
+
+/** A VXLAN device (RFC 7348) as a port of a bridge: no learning, forwarding entries are written by us. */
+export interface VxlanItem {
+    readonly type: "vxlan";
+    readonly name: string;
+    readonly bridge: string;
+    readonly vni: number;
+    readonly local: string;
+    readonly port: number;
+    readonly mtuBytes: number;
+    readonly alias: string;
+}
+
+/** A link's alias (ip-link(8)): plain characters only, because batch files know no escapes. */
+export function linkAlias(text: string): string {
+    return text.replace(/[^A-Za-z0-9 _.:()@/+-]/g, "_").slice(0, 200);
+}
+
+function linkOf(snapshot: Snapshot, netns: string, name: string, kind: string): LinkJson | undefined {
+    const link = snapshot.namespaces.get(netns)?.links.get(name);
+    return link?.linkinfo?.info_kind === kind ? link : undefined;
+}
+
+function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line {
+    return ip(netns, "link", "set", "dev", dev, "mtu", mtuBytes);
+}
+
+export const netnsType: ItemType<NetnsItem> = {
+    key: (item) => `netns ${item.name}`,
+    parents: () => [],
+    claims: (item) => [{ path: `/run/netns/${item.name}`, what: `network namespace "${item.name}"` }],
+    add: (item) => [ip(undefined, "netns", "add", item.name), ip(item.name, "link", "set", "dev", "lo", "up")],
+    remove: (item) => [ip(undefined, "netns", "del", item.name)],
+    observe: (item, snapshot) => (snapshot.namespaces.has(item.name) ? item : undefined),
+};
+
+export const bridgeType: ItemType<BridgeItem> = {
+    key: (item) => `link ${item.name}`,
+    parents: () => [],
+    claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
+    // nf_call_* from creation: turning it on later kills running flows (br_netfilter).
+    add: (item) => [
+        ip(
+            undefined,
+            ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "address", item.mac, "type", "bridge"],
+            ...["nf_call_iptables", 1, "nf_call_ip6tables", 1, "forward_delay", 0],
+        ),
+        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias),
+        ip(undefined, "link", "set", "dev", item.name, "up"),
+    ],
+    remove: (item) => [ip(undefined, "link", "del", "dev", item.name)],
+    change: (from, to) => [
+        ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
+        ip(undefined, "link", "set", "dev", to.name, "address", to.mac, "alias", to.alias, "up"),
+    ],
+    observe(item, snapshot) {
+        const link = linkOf(snapshot, "", item.name, "bridge");
+        if (link === undefined) return undefined;
+        return {
+            ...item,
+            mac: link.flags?.includes("UP") ? (link.address ?? "") : "down",
+            mtuBytes: link.mtu ?? 0,
+            alias: link.ifalias ?? "",
+        };
+    },
+};
+
+export const vethType: ItemType<VethItem> = {
+    key: (item) => `link ${item.name}`,
+    parents: (item) => [`link ${item.bridge}`, `netns ${item.netns}`],
+    claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
+    // No link-local addresses: duplicate address detection floods at many endpoints (RFC 4862).
+    add: (item) => [
+        ip(
+            undefined,
+            ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "type", "veth"],
+            ...["peer", "name", item.peerName, "mtu", item.mtuBytes, "address", item.peerMac, "netns", item.netns],
+        ),
+        ip(
+            undefined,
+            "link",
+            "set",
+            "dev",
+            item.name,
+            "master",
+            item.bridge,
+            "addrgenmode",
+            "none",
+            "alias",
+            item.alias,
+        ),
+        ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", "hairpin", "on"),
+        ip(undefined, "link", "set", "dev", item.name, "up"),
+        ip(item.netns, "link", "set", "dev", item.peerName, "addrgenmode", "none"),
+        ip(item.netns, "link", "set", "dev", item.peerName, "up"),
+    ],
+    remove: (item) => [ip(undefined, "link", "del", "dev", item.name)],
+    change(from, to) {
+        if (from.netns !== to.netns || from.peerName !== to.peerName) return undefined;
+        const host = ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up");
+        const peer = ip(to.netns, "link", "set", "dev", to.peerName, "address", to.peerMac, "mtu", to.mtuBytes, "up");
+        return [setMtu(undefined, to.name, to.mtuBytes), host, peer];
+    },
+    observe(item, snapshot) {
+        const link = linkOf(snapshot, "", item.name, "veth");
+        const peer = linkOf(snapshot, item.netns, item.peerName, "veth");
+        // A pair without its inner end is beyond repair: it is made anew.
+        if (link === undefined) return undefined;
+        if (peer === undefined) return { ...item, peerName: "" };
+        const up = link.flags?.includes("UP") && peer.flags?.includes("UP");
+        return {
+            ...item,
+            bridge: link.master ?? "",
+            peerMac: up ? (peer.address ?? "") : "down",
+            mtuBytes: link.mtu === peer.mtu ? (peer.mtu ?? 0) : 0,
+            alias: link.ifalias ?? "",
+        };
+    },
+};
+
+export const vxlanType: ItemType<VxlanItem> = {
+    key: (item) => `link ${item.name}`,
+    parents: (item) => [`link ${item.bridge}`],
+    claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
+    add: (item) => [
+        ip(
+            undefined,
+            ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "type", "vxlan", "id", item.vni],
+            ...["local", item.local, "dstport", item.port, "nolearning"],
+        ),
+        ip(
+            undefined,
+            "link",
+            "set",
+            "dev",
+            item.name,
+            "master",
+            item.bridge,
+            "addrgenmode",
+            "none",
+            "alias",
+            item.alias,
+        ),
+        // ARP is answered from our neighbour entries and never crosses the underlay.
+        ip(
+            undefined,
+            ...["link", "set", "dev", item.name, "type", "bridge_slave"],
+            ...["learning", "off", "neigh_suppress", "on", "flood", "off", "mcast_flood", "off", "bcast_flood", "off"],
+        ),
+        ip(undefined, "link", "set", "dev", item.name, "up"),
+    ],
+    remove: (item) => [ip(undefined, "link", "del", "dev", item.name)],
+    change(from, to) {
+        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port) return undefined;
+        return [
+            setMtu(undefined, to.name, to.mtuBytes),
+            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up"),
+        ];
+    },
+    observe(item, snapshot) {
+        const link = linkOf(snapshot, "", item.name, "vxlan");
+        if (link === undefined) return undefined;
+        const data = link.linkinfo?.info_data ?? {};
+        return {
+            ...item,
+            bridge: link.flags?.includes("UP") ? (link.master ?? "") : "down",
+            vni: Number(data["id"]),
+            local: String(data["local"]),
+            port: Number(data["port"]),
+            mtuBytes: link.mtu ?? 0,
+            alias: link.ifalias ?? "",
+        };
+    },
+};

@@ -1,0 +1,117 @@
+import type { ItemType } from "./item.js";
+import { nft } from "./line.js";
+import { baseTables, renderBase } from "./ruleset.js";
+import type { TableSnapshot } from "./snapshot.js";
+
+/** Both tables with their base chains. */
+export interface RulesetItem {
+    readonly type: "ruleset";
+}
+
+/** A chain of one object in `inet linuxnet`. */
+export interface ChainItem {
+    readonly type: "chain";
+    readonly name: string;
+    readonly rules: readonly string[];
+}
+
+/** An element of one of the base sets and maps. */
+export interface ElementItem {
+    readonly type: "element";
+    readonly family: "inet" | "bridge";
+    readonly set: string;
+    /** Concatenated parts: interface names, addresses, ports. */
+    readonly key: readonly (string | number)[];
+    /** Absent for a set. */
+    readonly value?: readonly (string | number)[] | { readonly goto: string };
+}
+
+/** A text as an nft string: quotes and control characters cannot be written in one, so they become spaces. */
+export function nftString(text: string): string {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these are to be replaced
+    return `"${text.replace(/["\\\u0000-\u001f\u007f]/g, " ").slice(0, 120)}"`;
+}
+
+const bare = /^(\d+|\d+(\.\d+){3}(\/\d+)?|([0-9a-f]{2}:){5}[0-9a-f]{2}|tcp|udp|sctp)$/;
+
+/** Interface names are quoted: some are words of nft's own language. */
+function renderPart(part: string | number): string {
+    const text = String(part);
+    return bare.test(text) ? text : nftString(text);
+}
+
+function renderKey(item: ElementItem): string {
+    return item.key.map(renderPart).join(" . ");
+}
+
+function renderValue(value: NonNullable<ElementItem["value"]>): string {
+    return "goto" in value ? `goto ${value.goto}` : value.map(String).join(" . ");
+}
+
+/** An element as one word each for key and value, however nft's JSON nests them. */
+export function normaliseParts(value: unknown): string {
+    if (Array.isArray(value)) return value.map(normaliseParts).join(" . ");
+    if (typeof value !== "object" || value === null) return String(value);
+    const [name, inner] = Object.entries(value)[0] ?? [];
+    if (name === "prefix") return `${inner.addr}/${inner.len}`;
+    if (name === "goto" || name === "jump") return `${name} ${inner.target}`;
+    if (name === "elem") return normaliseParts(inner.val);
+    return normaliseParts(inner);
+}
+
+export const rulesetType: ItemType<RulesetItem> = {
+    key: () => "ruleset",
+    parents: () => [],
+    add: () => baseTables.flatMap((table) => renderBase(table).map(nft)),
+    remove: () => baseTables.map((table) => nft(`delete table ${table.family} linuxnet`)),
+    observe(item, snapshot) {
+        const whole = baseTables.every((table) => isWhole(table.chains, snapshot.tables.get(table.family)));
+        return whole ? item : undefined;
+    },
+};
+
+function isWhole(
+    chains: readonly { readonly name: string; readonly rules: readonly string[] }[],
+    table: TableSnapshot | undefined,
+): boolean {
+    return chains.every((chain) => table?.chains.get(chain.name) === chain.rules.length);
+}
+
+export const chainType: ItemType<ChainItem> = {
+    key: (item) => `chain ${item.name}`,
+    parents: () => ["ruleset"],
+    add: (item) => [
+        nft(`add chain inet linuxnet ${item.name}`),
+        nft(`flush chain inet linuxnet ${item.name}`),
+        ...item.rules.map((rule) => nft(`add rule inet linuxnet ${item.name} ${rule}`)),
+    ],
+    remove: (item) => [nft(`flush chain inet linuxnet ${item.name}`), nft(`delete chain inet linuxnet ${item.name}`)],
+    change: (_from, to) => chainType.add(to),
+    observe(item, snapshot) {
+        const rules = snapshot.tables.get("inet")?.chains.get(item.name);
+        if (rules === undefined) return undefined;
+        return rules === item.rules.length ? item : { ...item, rules: [] };
+    },
+};
+
+export const elementType: ItemType<ElementItem> = {
+    key: (item) => `element ${item.family} ${item.set} ${item.key.join(" . ")}`,
+    parents: () => ["ruleset"],
+    claims(item) {
+        if (item.set !== "published" && item.set !== "published_any") return [];
+        const [port, protocol, address] = [...item.key].reverse();
+        return [{ protocol: String(protocol), port: Number(port), address: address as string | undefined }];
+    },
+    add: (item) => {
+        const value = item.value === undefined ? "" : ` : ${renderValue(item.value)}`;
+        return [nft(`add element ${item.family} linuxnet ${item.set} { ${renderKey(item)}${value} }`)];
+    },
+    remove: (item) => [nft(`delete element ${item.family} linuxnet ${item.set} { ${renderKey(item)} }`)],
+    observe(item, snapshot) {
+        const elements = snapshot.tables.get(item.family)?.elements.get(item.set);
+        const value = elements?.get(item.key.join(" . "));
+        if (value === undefined) return undefined;
+        const expected = item.value === undefined ? "" : renderValue(item.value);
+        return value === expected ? item : { ...item, value: [value] };
+    },
+};

@@ -1,0 +1,121 @@
+import { type Item, keyOf, rankOf, typeOf } from "./item.js";
+import type { Line } from "./line.js";
+
+/**
+ * What a host has to do, in this order. Names of interfaces are known before the interfaces exist, so the rules for an
+ * endpoint are there before it is, and stay until it is gone: there is no open moment.
+ */
+export interface Plan {
+    readonly remove: readonly Line[];
+    /** One nft transaction. */
+    readonly nft: readonly Line[];
+    readonly add: readonly Line[];
+    /** Items that came or changed: what is read back. */
+    readonly touched: readonly Item[];
+    /** Items that are added and whose kernel name must be free. */
+    readonly added: readonly Item[];
+}
+
+const nftTypes = new Set(["ruleset", "chain", "element"]);
+
+/**
+ * The only planner: from any set of items to any other. Create (from nothing), update, delete (to nothing), repair (from
+ * what was observed), roll back (the other way round) and restore (from nothing, all) are calls of it.
+ */
+export function plan(before: readonly Item[], after: readonly Item[]): Plan {
+    const old = new Map(before.map((item) => [keyOf(item), item]));
+    const wanted = new Map(after.map((item) => [keyOf(item), item]));
+    const lost = findLost(old, wanted);
+    const remove: Item[] = [];
+    const add: Item[] = [];
+    const changed: { item: Item; lines: readonly Line[] }[] = [];
+    for (const [key, item] of old) {
+        const goesAnyway = typeOf(item)
+            .parents(item)
+            .some((parent) => lost.has(parent));
+        if (lost.has(key) && !goesAnyway) remove.push(item);
+    }
+    for (const [key, item] of wanted) {
+        const from = old.get(key);
+        if (from === undefined || lost.has(key)) add.push(item);
+        else if (!isEqual(from, item)) changed.push({ item, lines: typeOf(item).change?.(from, item) ?? [] });
+    }
+    const byRank = (a: Item, b: Item) => rankOf(a) - rankOf(b);
+    remove.sort((a, b) => byRank(b, a));
+    add.sort(byRank);
+    changed.sort((a, b) => byRank(a.item, b.item));
+    const isNft = (item: Item) => nftTypes.has(item.type);
+    const linesOf = (items: readonly Item[], verb: "add" | "remove") =>
+        items.flatMap((item) => typeOf(item)[verb](item));
+    const ofType = (items: readonly Item[], ...types: string[]) => items.filter((item) => types.includes(item.type));
+    return {
+        remove: groupByNamespace(
+            linesOf(
+                remove.filter((item) => !isNft(item)),
+                "remove",
+            ),
+            "inside first",
+        ),
+        nft: [
+            ...linesOf(ofType(remove, "element"), "remove"),
+            ...linesOf(ofType(add, "ruleset", "chain"), "add"),
+            ...changed.filter(({ item }) => isNft(item)).flatMap(({ lines }) => lines),
+            ...linesOf(ofType(add, "element"), "add"),
+            ...linesOf(ofType(remove, "chain", "ruleset"), "remove"),
+        ],
+        add: groupByNamespace(
+            [
+                ...linesOf(
+                    add.filter((item) => !isNft(item)),
+                    "add",
+                ),
+                ...changed.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines),
+            ],
+            "host first",
+        ),
+        touched: [...add, ...changed.map(({ item }) => item)],
+        added: add,
+    };
+}
+
+export function isEmpty(steps: Plan): boolean {
+    return steps.remove.length + steps.nft.length + steps.add.length === 0;
+}
+
+/** Old items that will be gone or have to be made anew: not wanted, not changeable, or hanging on such a one. */
+function findLost(old: ReadonlyMap<string, Item>, wanted: ReadonlyMap<string, Item>): ReadonlySet<string> {
+    const lost = new Set<string>();
+    const sorted = [...old].sort(([, a], [, b]) => rankOf(a) - rankOf(b));
+    for (const [key, item] of sorted) {
+        const to = wanted.get(key);
+        const cannotChange = to !== undefined && !isEqual(item, to) && typeOf(item).change?.(item, to) === undefined;
+        const parentLost = typeOf(item)
+            .parents(item)
+            .some((parent) => lost.has(parent));
+        if (to === undefined || cannotChange || parentLost) lost.add(key);
+    }
+    return lost;
+}
+
+/** Items are plain values with their properties written in one order, so their text tells. */
+function isEqual(a: Item, b: Item): boolean {
+    return a === b || JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
+}
+
+function sorted(item: Item): unknown {
+    return Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Keeps the order within each namespace and needs one process for each; nothing on the host waits for an inside. */
+function groupByNamespace(lines: readonly Line[], order: "host first" | "inside first"): Line[] {
+    const groups = new Map<string, Line[]>([["", []]]);
+    for (const line of lines) {
+        const group = groups.get(line.netns ?? "");
+        if (group === undefined) groups.set(line.netns ?? "", [line]);
+        else group.push(line);
+    }
+    const host = groups.get("") ?? [];
+    groups.delete("");
+    const inside = [...groups.values()].flat();
+    return order === "host first" ? [...host, ...inside] : [...inside, ...host];
+}

@@ -1,0 +1,138 @@
+import type { ItemType } from "./item.js";
+import { bridge, ip } from "./line.js";
+import type { RouteJson } from "./snapshot.js";
+
+/** An address of an interface, ip-address(8). */
+export interface AddressItem {
+    readonly type: "address";
+    readonly netns?: string;
+    readonly dev: string;
+    /** Key of the link that carries it. */
+    readonly link: string;
+    /** With prefix length: `172.20.0.2/24`. */
+    readonly address: string;
+}
+
+/** A route, ip-route(8). Identified by namespace, table and destination. */
+export interface RouteItem {
+    readonly type: "route";
+    readonly netns?: string;
+    readonly dev: string;
+    readonly link: string;
+    /** "main" or a number. */
+    readonly table: string;
+    /** "default" or a network. */
+    readonly to: string;
+    readonly via?: string;
+    readonly source?: string;
+}
+
+/** `from <address> lookup <table>`, ip-rule(8). */
+export interface RuleItem {
+    readonly type: "rule";
+    readonly netns: string;
+    readonly priority: number;
+    readonly from: string;
+    readonly table: string;
+}
+
+/** A permanent neighbour of a bridge: answers ARP for an address on another host. */
+export interface NeighbourItem {
+    readonly type: "neighbour";
+    readonly dev: string;
+    readonly address: string;
+    readonly mac: string;
+}
+
+/** Where a VXLAN device sends a MAC: `self` with the peer's address, `master` so that the bridge never floods it. */
+export interface FdbItem {
+    readonly type: "fdb";
+    readonly dev: string;
+    readonly mac: string;
+    readonly remote: string;
+}
+
+function inNamespace(netns: string | undefined): readonly string[] {
+    return netns === undefined ? [] : [`netns ${netns}`];
+}
+
+export const addressType: ItemType<AddressItem> = {
+    key: (item) => `address ${item.netns ?? ""} ${item.dev} ${item.address}`,
+    parents: (item) => [item.link, ...inNamespace(item.netns)],
+    add: (item) => [ip(item.netns, "address", "replace", item.address, "dev", item.dev)],
+    remove: (item) => [ip(item.netns, "address", "del", item.address, "dev", item.dev)],
+    observe(item, snapshot) {
+        const link = snapshot.namespaces.get(item.netns ?? "")?.links.get(item.dev);
+        const found = link?.addr_info?.some((entry) => `${entry.local}/${entry.prefixlen}` === item.address);
+        return found ? item : undefined;
+    },
+};
+
+function tableOf(route: RouteJson): string {
+    return String(route.table ?? "main");
+}
+
+export const routeType: ItemType<RouteItem> = {
+    key: (item) => `route ${item.netns ?? ""} ${item.table} ${item.to}`,
+    parents: (item) => [item.link, ...inNamespace(item.netns)],
+    add: (item) => [
+        ip(
+            item.netns,
+            ...["route", "replace", item.to, ...(item.via === undefined ? [] : ["via", item.via]), "dev", item.dev],
+            ...(item.source === undefined ? [] : ["src", item.source]),
+            ...["table", item.table],
+        ),
+    ],
+    remove: (item) => [ip(item.netns, "route", "del", item.to, "dev", item.dev, "table", item.table)],
+    change: (_from, to) => routeType.add(to),
+    observe(item, snapshot) {
+        const routes = snapshot.namespaces.get(item.netns ?? "")?.routes ?? [];
+        const route = routes.find((entry) => tableOf(entry) === item.table && entry.dst === item.to);
+        if (route === undefined) return undefined;
+        const { via: _via, ...rest } = item;
+        return { ...rest, dev: route.dev ?? "", ...(route.gateway === undefined ? {} : { via: route.gateway }) };
+    },
+};
+
+export const ruleType: ItemType<RuleItem> = {
+    key: (item) => `rule ${item.netns} ${item.priority} ${item.from} ${item.table}`,
+    parents: (item) => [`netns ${item.netns}`],
+    add: (item) => [ip(item.netns, "rule", "add", "priority", item.priority, "from", item.from, "lookup", item.table)],
+    remove: (item) => [
+        ip(item.netns, "rule", "del", "priority", item.priority, "from", item.from, "lookup", item.table),
+    ],
+    observe(item, snapshot) {
+        const rules = snapshot.namespaces.get(item.netns)?.rules ?? [];
+        const found = rules.some(
+            (rule) => rule.priority === item.priority && rule.src === item.from && String(rule.table) === item.table,
+        );
+        return found ? item : undefined;
+    },
+};
+
+export const neighbourType: ItemType<NeighbourItem> = {
+    key: (item) => `neighbour ${item.dev} ${item.address}`,
+    parents: (item) => [`link ${item.dev}`],
+    add: (item) => [
+        ip(undefined, "neigh", "replace", item.address, "lladdr", item.mac, "dev", item.dev, "nud", "permanent"),
+    ],
+    remove: (item) => [ip(undefined, "neigh", "del", item.address, "dev", item.dev)],
+    change: (_from, to) => neighbourType.add(to),
+    observe: (item, snapshot) =>
+        snapshot.neighbours.has(`${item.dev} ${item.address} ${item.mac}`) ? item : undefined,
+};
+
+export const fdbType: ItemType<FdbItem> = {
+    key: (item) => `fdb ${item.dev} ${item.mac}`,
+    parents: (item) => [`link ${item.dev}`],
+    add: (item) => [
+        bridge("fdb", "replace", item.mac, "dev", item.dev, "self", "permanent", "dst", item.remote),
+        bridge("fdb", "replace", item.mac, "dev", item.dev, "master", "static"),
+    ],
+    remove: (item) => [
+        bridge("fdb", "del", item.mac, "dev", item.dev, "self", "dst", item.remote),
+        bridge("fdb", "del", item.mac, "dev", item.dev, "master"),
+    ],
+    change: (from, to) => [...fdbType.remove(from), ...fdbType.add(to)],
+    observe: (item, snapshot) => (snapshot.fdb.has(`${item.dev} ${item.mac} ${item.remote}`) ? item : undefined),
+};

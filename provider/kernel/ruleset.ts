@@ -1,0 +1,178 @@
+/** A chain of ours that hangs on a hook, or is jumped to from one. */
+export interface BaseChain {
+    readonly name: string;
+    /** `type filter hook forward priority 0`; absent for a chain that is only jumped to. */
+    readonly hook?: string;
+    readonly rules: readonly string[];
+}
+
+export interface BaseTable {
+    readonly family: "inet" | "bridge";
+    /** Name and type of each set and map. */
+    readonly sets: readonly { readonly name: string; readonly kind: "set" | "map"; readonly type: string }[];
+    readonly chains: readonly BaseChain[];
+}
+
+const set = (name: string, type: string) => ({ name, kind: "set", type }) as const;
+const map = (name: string, type: string) => ({ name, kind: "map", type }) as const;
+
+/**
+ * Connection tracking, NAT and policies of all networks of a host. Objects add elements and chains of their own; the
+ * number of base chains and of rules a packet meets does not grow with them.
+ */
+const inet: BaseTable = {
+    family: "inet",
+    sets: [
+        set("networks", "type ifname"),
+        set("internal", "type ifname"),
+        set("same_network", "type ifname . ifname"),
+        set("isolated", "type ifname . ifname"),
+        set("opened_uplinks", "type ifname"),
+        set("subnets", "type ifname . ipv4_addr; flags interval"),
+        set("masqueraded", "type ipv4_addr; flags interval"),
+        set("gateways", "type ifname . ipv4_addr"),
+        set("gateway_addresses", "type ipv4_addr"),
+        set("tunnel_ports", "type inet_service"),
+        set("tunnel_peers", "type ipv4_addr . inet_service"),
+        map("egress", "type ifname . ipv4_addr : verdict"),
+        map("ingress", "type ifname . ipv4_addr : verdict"),
+        // The output hook still sees the interface from before DNAT, so the host's own packets go by address alone.
+        map("ingress_from_host", "type ipv4_addr : verdict"),
+        map("published", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service"),
+        map("published_any", "type inet_proto . inet_service : ipv4_addr . inet_service"),
+    ],
+    chains: [
+        {
+            // Before connection tracking: with route_localnet on, only the host itself may speak as 127.0.0.0/8.
+            name: "guard_loopback",
+            hook: "type filter hook prerouting priority -310",
+            rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop', 'iifname != "lo" ip saddr 127.0.0.0/8 drop'],
+        },
+        {
+            name: "publish",
+            hook: "type nat hook prerouting priority -100",
+            rules: [
+                "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published",
+                "fib daddr type local dnat ip to meta l4proto . th dport map @published_any",
+            ],
+        },
+        {
+            name: "publish_to_host",
+            hook: "type nat hook output priority -100",
+            rules: [
+                "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published",
+                "fib daddr type local dnat ip to meta l4proto . th dport map @published_any",
+            ],
+        },
+        {
+            name: "masquerade_outbound",
+            hook: "type nat hook postrouting priority 100",
+            rules: [
+                // Hairpin: without an iifname match, because br_netfilter shows the bridge path differently.
+                "ct status dnat oifname . ip saddr @subnets masquerade",
+                "oifname @networks ip saddr 127.0.0.0/8 masquerade",
+                "ip saddr @masqueraded oifname != @networks masquerade",
+            ],
+        },
+        // Stage 4: what no policy decided, or what policies allowed.
+        {
+            name: "closing",
+            rules: [
+                // Interface index 0: the packet comes from the host itself (output hook).
+                "iif 0 accept",
+                "ct status dnat accept",
+                "iifname . oifname @isolated drop",
+                "iifname . oifname @same_network accept",
+                "iifname @networks oifname @networks drop",
+                "iifname @networks accept",
+                "oifname @networks drop",
+            ],
+        },
+        // Stage 3: the ingress policies of the target; an allow goes on to `closing`.
+        { name: "ingress_stage", rules: ["oifname . ip daddr vmap @ingress", "goto closing"] },
+        {
+            name: "forward",
+            hook: "type filter hook forward priority 0",
+            rules: [
+                // We switched forwarding on for our networks only.
+                "iifname @opened_uplinks oifname != @networks drop",
+                "iifname != @networks oifname != @networks accept",
+                "ct state invalid drop",
+                "ct state established,related accept",
+                "iifname @internal iifname . oifname != @same_network drop",
+                "oifname @internal iifname . oifname != @same_network drop",
+                // Stage 2: the egress policies of the source; an allow goes on to `ingress_stage`.
+                "iifname . ip saddr vmap @egress",
+                "goto ingress_stage",
+            ],
+        },
+        {
+            name: "input",
+            hook: "type filter hook input priority 0",
+            rules: [
+                "udp dport @tunnel_ports ip saddr . udp dport != @tunnel_peers drop",
+                'iifname "lo" accept',
+                "ct state established,related accept",
+                "iifname != @networks ip daddr @gateway_addresses drop",
+                "iifname != @networks accept",
+                "ct state invalid drop",
+                "iifname @internal iifname . ip daddr != @gateways drop",
+                "ip daddr @gateway_addresses iifname . ip daddr != @gateways drop",
+                "iifname . ip saddr vmap @egress",
+            ],
+        },
+        {
+            name: "output",
+            hook: "type filter hook output priority 0",
+            rules: ["ct state established,related accept", "ip daddr vmap @ingress_from_host"],
+        },
+    ],
+};
+
+/** Stateless guard of each endpoint's bridge port: its own addresses only, and nothing but IPv4 and ARP. */
+const bridge: BaseTable = {
+    family: "bridge",
+    sets: [
+        set("endpoints", "type ifname"),
+        set("macs", "type ifname . ether_addr"),
+        set("sources", "type ifname . ipv4_addr"),
+        set("guarded", "type ifname"),
+    ],
+    chains: [
+        {
+            name: "from_endpoint",
+            hook: "type filter hook prerouting priority -300",
+            rules: [
+                "iifname != @endpoints accept",
+                "iifname . ether saddr != @macs drop",
+                "ether type ip iifname . ip saddr @sources accept",
+                "ether type arp iifname . arp saddr ip @sources accept",
+                "drop",
+            ],
+        },
+        {
+            // Broadcasts are never routed, so no inet chain sees what they reach.
+            name: "to_endpoint",
+            hook: "type filter hook postrouting priority 300",
+            rules: ["oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop"],
+        },
+    ],
+};
+
+export const baseTables: readonly BaseTable[] = [inet, bridge];
+
+/** Adds what is missing and writes every base chain anew; harmless when all is there. */
+export function renderBase(table: BaseTable): string[] {
+    const at = `${table.family} linuxnet`;
+    return [
+        `add table ${at}`,
+        ...table.sets.map((entry) => `add ${entry.kind} ${at} ${entry.name} { ${entry.type}; }`),
+        ...table.chains.map((chain) =>
+            chain.hook === undefined
+                ? `add chain ${at} ${chain.name}`
+                : `add chain ${at} ${chain.name} { ${chain.hook}; policy accept; }`,
+        ),
+        ...table.chains.map((chain) => `flush chain ${at} ${chain.name}`),
+        ...table.chains.flatMap((chain) => chain.rules.map((rule) => `add rule ${at} ${chain.name} ${rule}`)),
+    ];
+}

@@ -1,0 +1,74 @@
+/** What `ip -json -details address show` says of one interface, as far as it is read. */
+export interface LinkJson {
+    readonly ifname: string;
+    readonly address?: string;
+    readonly mtu?: number;
+    readonly master?: string;
+    readonly flags?: readonly string[];
+    readonly ifalias?: string;
+    readonly linkinfo?: {
+        readonly info_kind?: string;
+        readonly info_data?: Readonly<Record<string, unknown>>;
+        readonly info_slave_data?: Readonly<Record<string, unknown>>;
+    };
+    readonly addr_info?: readonly { readonly family: string; readonly local?: string; readonly prefixlen?: number }[];
+}
+
+/** One entry of `ip -json route show table all`. */
+export interface RouteJson {
+    readonly dst: string;
+    readonly dev?: string;
+    readonly gateway?: string;
+    readonly table?: string | number;
+    readonly type?: string;
+    readonly prefsrc?: string;
+}
+
+/** One entry of `ip -json rule show`. */
+export interface RuleJson {
+    readonly priority: number;
+    readonly src?: string;
+    readonly table?: string | number;
+}
+
+/** One entry of `ip -json neigh show` or `bridge -json fdb show`. */
+export interface NeighbourJson {
+    readonly dst?: string;
+    readonly dev?: string;
+    readonly lladdr?: string;
+    readonly state?: readonly string[];
+}
+
+export interface FdbJson {
+    readonly mac: string;
+    readonly ifname: string;
+    readonly dst?: string;
+    readonly master?: string;
+    readonly flags?: readonly string[];
+}
+
+/** What one network namespace (or the host itself) shows. */
+export interface NamespaceSnapshot {
+    readonly links: ReadonlyMap<string, LinkJson>;
+    readonly routes: readonly RouteJson[];
+    readonly rules: readonly RuleJson[];
+    /** Values of the keys that were asked for. */
+    readonly sysctls: ReadonlyMap<string, string>;
+}
+
+/** One nftables table: chains with the number of their rules, sets and maps with their elements. */
+export interface TableSnapshot {
+    readonly chains: ReadonlyMap<string, number>;
+    readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
+
+/** What the kernel of one host shows, read in one go; the key of the host's own namespace is "". */
+export interface Snapshot {
+    readonly namespaces: ReadonlyMap<string, NamespaceSnapshot>;
+    readonly neighbours: ReadonlySet<string>;
+    readonly fdb: ReadonlySet<string>;
+    /** By family. */
+    readonly tables: ReadonlyMap<string, TableSnapshot>;
+    /** Paths that exist, of those that were asked for. */
+    readonly paths: ReadonlySet<string>;
+}

@@ -1,0 +1,79 @@
+import type { ItemType } from "./item.js";
+import { command, sysctl } from "./line.js";
+
+/** A key below /proc/sys (sysctl(8), with slashes) that is written and, with the last user, put back. */
+export interface SysctlItem {
+    readonly type: "sysctl";
+    readonly netns?: string;
+    readonly key: string;
+    readonly value: string;
+    /** Value to write when the item goes; absent: it goes with its interface or namespace. */
+    readonly old?: string;
+    /** Key of the link the switch belongs to. */
+    readonly link?: string;
+}
+
+/** /run/netns with its mount, as `ip netns add` makes it (ip-netns(8)). */
+export interface NetnsDirectoryItem {
+    readonly type: "netns-directory";
+}
+
+/** br_netfilter, loaded by us, with the global switches left as an administrator would expect them: off. */
+export interface BridgeNetfilterItem {
+    readonly type: "bridge-netfilter";
+}
+
+/** Connections in conntrack(8) that must not outlive a change; the arguments of `conntrack -D`. */
+export interface FlowsItem {
+    readonly type: "flows";
+    readonly filter: readonly string[];
+    /** Also cut when the item comes: a client that sent before stays stuck on the old answer. */
+    readonly cutOnAdd: boolean;
+}
+
+export const sysctlType: ItemType<SysctlItem> = {
+    key: (item) => `sysctl ${item.netns ?? ""} ${item.key}`,
+    parents: (item) => [
+        ...(item.netns === undefined ? [] : [`netns ${item.netns}`]),
+        ...(item.link === undefined ? [] : [item.link]),
+    ],
+    add: (item) => [sysctl(item.netns, item.key, item.value)],
+    remove: (item) => (item.old === undefined ? [] : [sysctl(item.netns, item.key, item.old)]),
+    change: (_from, to) => [sysctl(to.netns, to.key, to.value)],
+    observe(item, snapshot) {
+        const value = snapshot.namespaces.get(item.netns ?? "")?.sysctls.get(item.key);
+        return value === undefined ? undefined : { ...item, value };
+    },
+};
+
+export const netnsDirectoryType: ItemType<NetnsDirectoryItem> = {
+    key: () => "netns-directory",
+    parents: () => [],
+    add: () => [],
+    remove: () => [command("sh", "-c", "umount /run/netns && rmdir /run/netns")],
+    observe: (item) => item,
+};
+
+export const bridgeNetfilterType: ItemType<BridgeNetfilterItem> = {
+    key: () => "bridge-netfilter",
+    parents: () => [],
+    add: () => [
+        command("modprobe", "br_netfilter"),
+        sysctl(undefined, "net/bridge/bridge-nf-call-iptables", "0"),
+        sysctl(undefined, "net/bridge/bridge-nf-call-ip6tables", "0"),
+        sysctl(undefined, "net/bridge/bridge-nf-call-arptables", "0"),
+    ],
+    remove: () => [command("modprobe", "-r", "br_netfilter")],
+    observe: (item, snapshot) => (snapshot.paths.has("/proc/sys/net/bridge") ? item : undefined),
+};
+
+// conntrack ends with 1 when nothing matched, which is no failure.
+const cut = (item: FlowsItem) => command("sh", "-c", 'conntrack -D "$@" >/dev/null 2>&1 || :', "sh", ...item.filter);
+
+export const flowsType: ItemType<FlowsItem> = {
+    key: (item) => `flows ${item.filter.join(" ")}`,
+    parents: () => [],
+    add: (item) => (item.cutOnAdd ? [cut(item)] : []),
+    remove: (item) => [cut(item)],
+    observe: (item) => item,
+};

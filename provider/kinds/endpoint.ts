@@ -1,0 +1,236 @@
+import { z } from "zod";
+import type { Item } from "../kernel/item.js";
+import { linkAlias } from "../kernel/link.js";
+import {
+    contains,
+    formatIpv4,
+    lowestFree,
+    parseIpv4,
+    parseIpv4Cidr,
+    parseIpv4Range,
+    withPrefix,
+} from "../model/address.js";
+import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
+import { macOfIpv4, parseMac } from "../model/mac.js";
+import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
+import { parseId, type RefValue } from "../model/reference.js";
+import { Refusal } from "../model/refusal.js";
+import { type BuildContext, describeObject, type ObjectKind } from "./kind.js";
+import { effectiveMtu } from "./network.js";
+import { endpointPolicyItems, targetsOfPoliciesAbout } from "./policy-rules.js";
+import { ipv4, labels, later, ref, shape, text } from "./schema.js";
+
+const schema = shape({
+    sandbox: ref("sandbox"),
+    network: ref("network"),
+    ipv4Address: ipv4.optional(),
+    ipv6Address: later("Networks are IPv4 yet."),
+    macAddress: text(parseMac).optional(),
+    aliases: later("Names come with the DNS server; use the endpoint's address.", []),
+    interfaceName: text(parseInterfaceName).optional(),
+    gatewayPriority: z.union([z.int(), z.literal("never")], 'a whole number or "never" is expected').default(0),
+    routes: later("Leave it out.", []),
+    allowedAddresses: later("An endpoint sends from its own address only.", []),
+    adopt: later("Remove the interface by hand first.", false),
+    labels,
+});
+
+interface EndpointInputs {
+    readonly sandbox: RefValue;
+    readonly network: RefValue;
+    readonly ipv4Address?: string;
+    readonly macAddress?: string;
+    readonly interfaceName?: string;
+    readonly gatewayPriority: number | "never";
+    readonly labels: Record<string, string>;
+}
+
+type Context = BuildContext<EndpointObject>;
+
+function findParents(inputs: EndpointInputs, context: Context): { sandbox: SandboxObject; network: NetworkObject } {
+    const { world, facts } = context;
+    const sandboxId = parseId(inputs.sandbox.id);
+    const networkId = parseId(inputs.network.id);
+    const sandbox = world.get("sandbox", sandboxId.key);
+    if (sandbox === undefined) throw new Refusal("its sandbox is not on the host any more. Run `pulumi up --refresh`.");
+    const network = networkId.machineId === facts.machineId ? world.get("network", networkId.key) : undefined;
+    if (network === undefined) throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
+    if (network.owner.stack !== context.owner.stack && !network.attachable) {
+        throw new Refusal(`${describeObject(network)} is not attachable. Set attachable: true on it.`);
+    }
+    const twin = world
+        .endpointsOf(sandbox.key)
+        .find((other) => other.network === network.key && other.key !== context.key);
+    if (twin !== undefined) {
+        throw new Refusal(
+            `sandbox "${sandbox.name}" is on network "${network.name}" already, by ${describeObject(twin)}.`,
+        );
+    }
+    return { sandbox, network };
+}
+
+function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: Context): string {
+    const subnet = parseIpv4Cidr(network.subnet);
+    const others = context.world.endpointsOf(network.key).filter((other) => other.key !== context.key);
+    const wanted = inputs.ipv4Address;
+    if (wanted !== undefined) {
+        const value = parseIpv4(wanted);
+        const instead = "Choose another ipv4Address, or leave it out.";
+        if (!contains(subnet, { first: value, last: value })) {
+            throw new Refusal(
+                `address ${wanted} is outside subnet ${network.subnet} of network "${network.name}". ${instead}`,
+            );
+        }
+        if (value === subnet.first || value === subnet.last) {
+            throw new Refusal(
+                `address ${wanted} is the first or last of ${network.subnet}, which no endpoint can have. ${instead}`,
+            );
+        }
+        if (wanted === network.gateway)
+            throw new Refusal(`address ${wanted} is the gateway of network "${network.name}". ${instead}`);
+        const holder = others.find((other) => other.ipv4Address === wanted);
+        if (holder !== undefined)
+            throw new Refusal(`address ${wanted} is already used by ${describeObject(holder)}. ${instead}`);
+        return wanted;
+    }
+    const { previous } = context;
+    if (previous?.network === network.key) return previous.ipv4Address;
+    const taken = new Set(
+        [network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)].map(parseIpv4),
+    );
+    const range = network.ipRange === undefined ? subnet : parseIpv4Range(network.ipRange);
+    const free = lowestFree(subnet, range, taken);
+    if (free === undefined) {
+        throw new Refusal(
+            `network "${network.name}" has no free address left in ${network.ipRange ?? network.subnet}: ` +
+                `${others.length} are in use. Use a larger subnet or ipRange, or remove endpoints.`,
+        );
+    }
+    return formatIpv4(free);
+}
+
+function chooseInterfaceName(
+    inputs: EndpointInputs,
+    sandbox: SandboxObject,
+    network: NetworkObject,
+    context: Context,
+): string {
+    const others = context.world.endpointsOf(sandbox.key).filter((other) => other.key !== context.key);
+    const taken = new Map(others.map((other) => [other.interfaceName, other]));
+    if (inputs.interfaceName !== undefined) {
+        const holder = taken.get(inputs.interfaceName);
+        if (holder === undefined) return inputs.interfaceName;
+        throw new Refusal(
+            `interfaceName ${inputs.interfaceName} is already used by ${describeObject(holder)}. Choose another.`,
+        );
+    }
+    if (context.previous !== undefined) return context.previous.interfaceName;
+    const hash = context.key.slice(2);
+    const name = interfaceNameOf(network.name, hash);
+    return taken.has(name) ? `${name.slice(0, 10)}-${hash.slice(0, 4)}` : name;
+}
+
+function chooseRoutingTable(sandbox: SandboxObject, context: Context): number {
+    if (context.previous?.sandbox === sandbox.key) return context.previous.routingTable;
+    const taken = new Set(context.world.endpointsOf(sandbox.key).map((other) => other.routingTable));
+    let table = 1000;
+    while (taken.has(table)) table++;
+    return table;
+}
+
+/** Replies leave by the endpoint they came in by, whatever the default route is: one table each, chosen by source. */
+function routing(object: EndpointObject, sandbox: SandboxObject, network: NetworkObject): Item[] {
+    if (network.internal || object.gatewayPriority === "never") return [];
+    const at = {
+        netns: sandbox.name,
+        dev: object.interfaceName,
+        link: `link ${object.key}`,
+        table: String(object.routingTable),
+    };
+    return [
+        { type: "route", ...at, to: network.subnet, source: object.ipv4Address },
+        { type: "route", ...at, to: "default", via: network.gateway },
+        { type: "rule", netns: at.netns, priority: object.routingTable, from: object.ipv4Address, table: at.table },
+    ];
+}
+
+/** The attachment of one sandbox to one network: a veth pair. */
+export const endpoint: ObjectKind<EndpointObject> = {
+    kind: "endpoint",
+    schema,
+    replaces: ["sandbox", "network"],
+    refers: [],
+
+    build(raw, context) {
+        const inputs = raw as unknown as EndpointInputs;
+        const { sandbox, network } = findParents(inputs, context);
+        const ipv4Address = chooseAddress(inputs, network, context);
+        return {
+            schemaVersion: 1,
+            kind: "endpoint",
+            key: context.key,
+            generation: context.generation,
+            owner: context.owner,
+            name: context.owner.name,
+            labels: inputs.labels,
+            sandbox: sandbox.key,
+            network: network.key,
+            ipv4Address,
+            macAddress: inputs.macAddress ?? macOfIpv4(ipv4Address),
+            interfaceName: chooseInterfaceName(inputs, sandbox, network, context),
+            gatewayPriority: inputs.gatewayPriority,
+            routingTable: chooseRoutingTable(sandbox, context),
+        };
+    },
+
+    items(object, world) {
+        const sandbox = world.get("sandbox", object.sandbox);
+        const network = world.get("network", object.network);
+        if (sandbox === undefined || network === undefined) return [];
+        const guard = (set: string, ...key: string[]): Item => ({ type: "element", family: "bridge", set, key });
+        return [
+            guard("endpoints", object.key),
+            guard("macs", object.key, object.macAddress),
+            guard("sources", object.key, object.ipv4Address),
+            ...endpointPolicyItems(object, network, world),
+            {
+                type: "veth",
+                name: object.key,
+                bridge: network.key,
+                netns: sandbox.name,
+                peerName: object.interfaceName,
+                peerMac: object.macAddress,
+                mtuBytes: effectiveMtu(network, world),
+                alias: linkAlias(`linuxnet endpoint ${object.name} (${object.owner.stack})`),
+            },
+            {
+                type: "address",
+                netns: sandbox.name,
+                dev: object.interfaceName,
+                link: `link ${object.key}`,
+                address: withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
+            },
+            ...routing(object, sandbox, network),
+            // The next holder of the address must not inherit connections.
+            { type: "flows", filter: ["-s", object.ipv4Address], cutOnAdd: false },
+            { type: "flows", filter: ["-d", object.ipv4Address], cutOnAdd: false },
+        ];
+    },
+
+    *affects(object, world) {
+        yield object.sandbox;
+        for (const mapping of world.mappingsOf(object.key)) yield mapping.key;
+        yield* targetsOfPoliciesAbout(object.key, world);
+        yield* targetsOfPoliciesAbout(object.sandbox, world);
+    },
+
+    dependents: (object, world) => world.mappingsOf(object.key),
+
+    outputs: (object) => ({
+        address: object.ipv4Address,
+        ipv4Address: object.ipv4Address,
+        macAddress: object.macAddress,
+        interfaceName: object.interfaceName,
+        hostInterface: object.key,
+    }),
+};

@@ -1,0 +1,161 @@
+import { z } from "zod";
+import type { FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
+import { parsePortRange } from "../model/port-range.js";
+import { parseId, type RefValue } from "../model/reference.js";
+import { Refusal } from "../model/refusal.js";
+import { type BuildContext, defined, type ObjectKind } from "./kind.js";
+import { endpointsUnder } from "./policy-rules.js";
+import { addressOrCidr, known, labels, later, many, ports, ref, shape } from "./schema.js";
+
+const keyword = z.literal(["any", "host", "internal", "external"]);
+const peerRef = ref("endpoint", "sandbox", "network");
+const peer = z.union(
+    [peerRef, keyword, addressOrCidr],
+    'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
+);
+
+const protocol = z.union(
+    [z.literal(["tcp", "udp", "sctp", "icmp", "esp", "ah", "gre"]), z.int().min(1).max(255)],
+    '"tcp", "udp", "sctp", "icmp" or an IANA protocol number is expected',
+);
+
+const rulePort = z.union(
+    [ports, z.string().regex(/^\d+(-\d+)?\/(tcp|udp|sctp)$/)],
+    'a port, a range such as "8000-8010", or a port with its protocol such as "53/udp" is expected',
+);
+
+const rule = (direction: "from" | "to") =>
+    shape({
+        action: z.literal(["allow", "drop", "reject"], '"allow", "drop" or "reject" is expected'),
+        [direction]: many(peer).optional(),
+        protocol: many(protocol).default([]),
+        ports: many(rulePort).default([]),
+        icmpTypes: later('protocol: "icmp" matches all of its types.', []),
+        rejectWith: later('"reject" answers with ICMP "administratively prohibited".'),
+        limit: later("Leave it out."),
+        log: later("Leave it out.", false),
+        description: z.string().max(120, "must have at most 120 characters").optional(),
+    }).refine(
+        (value) => !value["ports"] || (value["ports"] as unknown[]).length === 0 || takesPorts(value["protocol"]),
+        {
+            message: "has ports, which only tcp, udp and sctp have; leave protocol or ports out",
+        },
+    );
+
+function takesPorts(protocols: unknown): boolean {
+    return (
+        !Array.isArray(protocols) ||
+        protocols.every((each) => typeof each !== "number" && !["icmp", "esp", "ah", "gre"].includes(each))
+    );
+}
+
+const schema = shape({
+    target: many(ref("endpoint", "sandbox", "network")),
+    ingress: z.array(known(rule("from"))).optional(),
+    egress: z.array(known(rule("to"))).optional(),
+    defaultAction: z.literal(["drop", "reject", "allow"], '"drop", "reject" or "allow" is expected').default("drop"),
+    priority: z.int().default(0),
+    existingFlows: later("Established connections go on until they end.", "drain"),
+    adopt: later("Remove the policy by hand first.", false),
+    labels,
+});
+
+interface RuleInputs {
+    readonly action: PolicyRule["action"];
+    readonly from?: unknown[];
+    readonly to?: unknown[];
+    readonly protocol: (string | number)[];
+    readonly ports: (string | number)[];
+    readonly description?: string;
+}
+
+interface PolicyInputs {
+    readonly target: RefValue[];
+    readonly ingress?: RuleInputs[];
+    readonly egress?: RuleInputs[];
+    readonly defaultAction: FirewallPolicyObject["defaultAction"];
+    readonly priority: number;
+    readonly labels: Record<string, string>;
+}
+
+/** The key of a referenced object of this very host. */
+function localKey(reference: RefValue, path: string, context: BuildContext<FirewallPolicyObject>): string {
+    const { key, machineId } = parseId(reference.id);
+    if (machineId !== context.facts.machineId) {
+        throw new Refusal(`${path} is on another host, which is not supported yet. Use its address or CIDR instead.`);
+    }
+    if (!context.world.objects.has(key)) {
+        throw new Refusal(`${path} is not on the host any more. Run \`pulumi up --refresh\`.`);
+    }
+    return key;
+}
+
+function buildPeer(value: unknown, path: string, context: BuildContext<FirewallPolicyObject>): Peer {
+    if (typeof value === "object") return { object: localKey(value as RefValue, path, context) };
+    if (keyword.safeParse(value).success) return { keyword: value as "any" };
+    return { cidr: String(value) };
+}
+
+function buildRules(
+    rules: readonly RuleInputs[],
+    direction: "ingress" | "egress",
+    context: BuildContext<FirewallPolicyObject>,
+): PolicyRule[] {
+    const side = direction === "ingress" ? "from" : "to";
+    return rules.map((input, i) =>
+        defined({
+            action: input.action,
+            peers: (input[side] ?? ["any"]).map((value, j) =>
+                buildPeer(value, `${direction}[${i}].${side}[${j}]`, context),
+            ),
+            protocols: input.protocol,
+            ports: input.ports.map((port) => {
+                const [range = "", protocol] = String(port).split("/");
+                return defined({ range: parsePortRange(range), protocol: protocol as "tcp" | undefined });
+            }),
+            description: input.description,
+        }),
+    ) as PolicyRule[];
+}
+
+/** Ordered rules on traffic to and from endpoints; it lives in the chains of the endpoints it targets. */
+export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
+    kind: "firewall-policy",
+    schema: schema,
+    replaces: [],
+    refers: ["target", "ingress", "egress"],
+
+    build(raw, context) {
+        const inputs = raw as unknown as PolicyInputs;
+        if (inputs.target.length === 0)
+            throw new Refusal("target is empty. Name at least one Endpoint, Sandbox or Network.");
+        if (inputs.ingress === undefined && inputs.egress === undefined) {
+            throw new Refusal(
+                "it has neither ingress nor egress. Give one of them; [] means: only the default action.",
+            );
+        }
+        return defined({
+            schemaVersion: 1,
+            kind: "firewall-policy",
+            key: context.key,
+            generation: context.generation,
+            owner: context.owner,
+            name: context.owner.name,
+            labels: inputs.labels,
+            targets: inputs.target.map((target, i) => localKey(target, `target[${i}]`, context)),
+            ingress: inputs.ingress && buildRules(inputs.ingress, "ingress", context),
+            egress: inputs.egress && buildRules(inputs.egress, "egress", context),
+            defaultAction: inputs.defaultAction,
+            priority: inputs.priority,
+        }) as FirewallPolicyObject;
+    },
+
+    items: () => [],
+
+    *affects(object, world) {
+        for (const target of object.targets) for (const endpoint of endpointsUnder(target, world)) yield endpoint.key;
+    },
+
+    dependents: () => [],
+    outputs: () => ({}),
+};

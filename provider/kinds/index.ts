@@ -1,0 +1,58 @@
+import type { Item } from "../kernel/item.js";
+import type { HostObject } from "../model/object.js";
+import type { World } from "../model/world.js";
+import { baseItems } from "./base.js";
+import { endpoint } from "./endpoint.js";
+import { firewallPolicy } from "./firewall-policy.js";
+import type { ObjectKind } from "./kind.js";
+import { network } from "./network.js";
+import { overlayTunnel } from "./overlay-tunnel.js";
+import { portMapping } from "./port-mapping.js";
+import { sandbox } from "./sandbox.js";
+
+type AnyKind = ObjectKind<HostObject>;
+
+export const objectKinds: Readonly<Record<HostObject["kind"], AnyKind>> = {
+    network: network as unknown as AnyKind,
+    sandbox: sandbox as unknown as AnyKind,
+    endpoint: endpoint as unknown as AnyKind,
+    "port-mapping": portMapping as unknown as AnyKind,
+    "firewall-policy": firewallPolicy as unknown as AnyKind,
+    "overlay-tunnel": overlayTunnel as unknown as AnyKind,
+};
+
+/** Everything the named objects have in the kernel, given all objects of the host; "base" is what all share. */
+export function itemsOf(keys: Iterable<string>, world: World): Item[] {
+    const items: Item[] = [];
+    for (const key of keys) {
+        if (key === "base" && world.base !== undefined) items.push(...baseItems(world.base));
+        const object = world.objects.get(key);
+        if (object !== undefined) items.push(...objectKinds[object.kind].items(object, world));
+    }
+    return items;
+}
+
+/** The objects whose items may differ when the named ones come, change or go: themselves and what depends on them. */
+export function affectedBy(keys: Iterable<string>, world: World): Set<string> {
+    const affected = new Set<string>();
+    for (const key of keys) {
+        affected.add(key);
+        const object = world.objects.get(key);
+        if (object === undefined) continue;
+        for (const other of objectKinds[object.kind].affects(object, world)) affected.add(other);
+    }
+    return affected;
+}
+
+/** The objects that the named ones hang on, themselves included: what is looked at when a change fails. */
+export function withParents(keys: Iterable<string>, world: World): Set<string> {
+    const all = new Set<string>(keys);
+    for (const key of all) {
+        const object = world.objects.get(key);
+        if (object?.kind === "endpoint") all.add(object.sandbox).add(object.network);
+        if (object?.kind === "port-mapping") all.add(object.endpoint);
+        if (object?.kind === "overlay-tunnel") all.add(object.network);
+        if (object?.kind === "firewall-policy") for (const target of object.targets) all.add(target);
+    }
+    return all;
+}

@@ -1,0 +1,47 @@
+import type { z } from "zod";
+import type { Item } from "../kernel/item.js";
+import type { HostObject } from "../model/object.js";
+import type { Owner } from "../model/reference.js";
+import type { HostFacts, World } from "../model/world.js";
+
+/** What an object is made from besides its inputs. */
+export interface BuildContext<T extends HostObject> {
+    readonly world: World;
+    readonly facts: HostFacts;
+    readonly key: string;
+    readonly generation: string;
+    readonly owner: Owner;
+    /** The object as it is now: what was chosen for it (addresses, ports, tables) stays. */
+    readonly previous: T | undefined;
+}
+
+/** What a kind of resource means: its arguments, its object, what of it is in the kernel. All of it pure. */
+export interface ObjectKind<T extends HostObject> {
+    readonly kind: T["kind"];
+    /** Validates the inputs and writes them in canonical form; messages for the user. */
+    readonly schema: z.ZodObject;
+    /** Inputs whose change makes a new object; among them the references that an object cannot outlive. */
+    readonly replaces: readonly string[];
+    /** Inputs that hold references and change in place. */
+    readonly refers: readonly string[];
+    /** @throws Refusal when the inputs do not fit what is on the host. */
+    build(inputs: Record<string, unknown>, context: BuildContext<T>): T;
+    /** Everything this object has in the kernel, given all objects of the host. */
+    items(object: T, world: World): Item[];
+    /** Keys of objects whose items depend on this one. */
+    affects(object: T, world: World): Iterable<string>;
+    /** Objects that must go before this one. */
+    dependents(object: T, world: World): readonly HostObject[];
+    /** Outputs that are no inputs. */
+    outputs(object: T): Record<string, unknown>;
+}
+
+/** `endpoint "x" of stack y`, as in messages about conflicts. */
+export function describeObject(object: HostObject): string {
+    return `${object.kind.replace("-", " ")} "${object.owner.name}" of stack ${object.owner.stack}`;
+}
+
+/** Optional properties that are absent rather than `undefined` (exactOptionalPropertyTypes). */
+export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+    return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as never;
+}

@@ -1,0 +1,231 @@
+import { z } from "zod";
+import type { Item } from "../kernel/item.js";
+import { linkAlias } from "../kernel/link.js";
+import {
+    contains,
+    formatIpv4,
+    overlaps,
+    parseIpv4,
+    parseIpv4Cidr,
+    parseIpv4Range,
+    withPrefix,
+} from "../model/address.js";
+import { macOfIpv4 } from "../model/mac.js";
+import type { NetworkObject } from "../model/object.js";
+import type { RefValue } from "../model/reference.js";
+import { Refusal } from "../model/refusal.js";
+import type { HostFacts, World } from "../model/world.js";
+import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
+import { targetsOfPoliciesAbout } from "./policy-rules.js";
+import { addressRange, cidr, ipv4, labels, later, many, mtu, one, ref, shape } from "./schema.js";
+
+const driver = z.literal(
+    "bridge",
+    'only "bridge" is supported yet. Docker\'s "overlay" is an OverlayNetwork here, "none" a Sandbox without endpoints, "host" comes as Sandbox.networkMode',
+);
+
+const schema = shape({
+    host: ref("host"),
+    name: z.string().min(1, "must not be empty").max(63, "must have at most 63 characters").optional(),
+    driver: driver.default("bridge"),
+    subnet: one(cidr),
+    gateway: one(ipv4).optional(),
+    ipRange: one(addressRange).optional(),
+    reserved: many(ipv4).default([]),
+    ipv4: later("Every network has IPv4.", true),
+    ipv6: later("Leave it out.", false),
+    internal: z.boolean().default(false),
+    hostAccess: later("The host itself reaches its networks; close it with a FirewallPolicy.", true),
+    isolateEndpoints: z.boolean().default(false),
+    defaultPolicy: later('Use a FirewallPolicy with the Network as target; a target\'s default is "drop".', "network"),
+    masquerade: z.boolean().default(true),
+    directAccess: later("Publish ports with a PortMapping.", false),
+    mtu: mtu.optional(),
+    parent: later('It belongs to the drivers "macvlan" and "ipvlan".'),
+    mode: later('It belongs to the drivers "macvlan" and "ipvlan".'),
+    vlan: later('It belongs to the drivers "macvlan" and "ipvlan".'),
+    existing: later("Let the Network make its own bridge.", false),
+    interfaceName: later("The bridge's name is the output interfaceName."),
+    dns: later("Use the endpoints' addresses."),
+    routes: later("Leave it out.", []),
+    extraHosts: later("Use the endpoints' addresses.", {}),
+    defaultHostAddress: later("Give each PortMapping its hostAddress."),
+    addressPools: later("Give the network a subnet."),
+    attachable: z.boolean().default(false),
+    adopt: later("Remove the object by hand first.", false),
+    labels,
+});
+
+interface NetworkInputs {
+    readonly host: RefValue;
+    readonly name?: string;
+    readonly subnet: string;
+    readonly gateway?: string;
+    readonly ipRange?: string;
+    readonly reserved: string[];
+    readonly internal: boolean;
+    readonly isolateEndpoints: boolean;
+    readonly masquerade: boolean;
+    readonly mtu?: number;
+    readonly attachable: boolean;
+    readonly labels: Record<string, string>;
+}
+
+/** The largest packet that leaves over the default route unfragmented. */
+function uplinkMtu(facts: HostFacts): number {
+    return facts.routes.find((route) => route.destination.text === "0.0.0.0/0")?.mtuBytes ?? 1500;
+}
+
+function refuseOverlap(inputs: NetworkInputs, context: BuildContext<NetworkObject>): void {
+    const subnet = parseIpv4Cidr(inputs.subnet);
+    const choose = "Choose another subnet.";
+    for (const other of context.world.all("network")) {
+        const isPart = other.key !== context.key && overlaps(subnet, parseIpv4Cidr(other.subnet));
+        if (isPart)
+            throw new Refusal(
+                `subnet ${inputs.subnet} overlaps ${other.subnet} of ${describeObject(other)}. ${choose}`,
+            );
+    }
+    for (const { range, address, interfaceName } of context.facts.addresses) {
+        if (!overlaps(subnet, range)) continue;
+        throw new Refusal(
+            `subnet ${inputs.subnet} overlaps ${address} of the host's interface ${interfaceName}. ${choose}`,
+        );
+    }
+    for (const { destination, interfaceName } of context.facts.routes) {
+        if (destination.text === "0.0.0.0/0" || !overlaps(subnet, destination)) continue;
+        throw new Refusal(
+            `subnet ${inputs.subnet} overlaps the host's route to ${destination.text} over ${interfaceName}. ${choose}`,
+        );
+    }
+}
+
+/** The first address of the range, or of the subnet behind its own. */
+function defaultGateway(inputs: NetworkInputs): string {
+    const subnet = parseIpv4Cidr(inputs.subnet);
+    const first = inputs.ipRange === undefined ? subnet.first : parseIpv4Range(inputs.ipRange).first;
+    return formatIpv4(first === subnet.first && subnet.prefixLength < 31 ? first + 1 : first);
+}
+
+function refuseOutside(inputs: NetworkInputs, gateway: string): void {
+    const subnet = parseIpv4Cidr(inputs.subnet);
+    if (subnet.prefixLength > 30)
+        throw new Refusal(`subnet ${inputs.subnet} has no room for endpoints. Use /30 or larger.`);
+    const inside = (address: string) => contains(subnet, { first: parseIpv4(address), last: parseIpv4(address) });
+    if (!inside(gateway))
+        throw new Refusal(`gateway ${gateway} is outside subnet ${inputs.subnet}. Choose one inside.`);
+    if (inputs.ipRange !== undefined && !contains(subnet, parseIpv4Range(inputs.ipRange))) {
+        throw new Refusal(`ipRange ${inputs.ipRange} is outside subnet ${inputs.subnet}. Choose one inside.`);
+    }
+}
+
+/** The MTU of a network is that of its narrowest way: its own, or a tunnel's. */
+export function effectiveMtu(network: NetworkObject, world: World): number {
+    return Math.min(network.mtuBytes, ...world.tunnelsOf(network.key).map((tunnel) => tunnel.mtuBytes));
+}
+
+/** The sets of the base ruleset that know a network by its interface. */
+function memberships(network: NetworkObject): Item[] {
+    const name = network.key;
+    const element = (set: string, ...key: string[]): Item => ({ type: "element", family: "inet", set, key });
+    return [
+        element("networks", name),
+        element("same_network", name, name),
+        element("subnets", name, network.subnet),
+        element("gateways", name, network.gateway),
+        element("gateway_addresses", network.gateway),
+        ...(network.internal ? [element("internal", name)] : []),
+        ...(network.isolateEndpoints ? [element("isolated", name, name)] : []),
+        ...(network.masquerade && !network.internal ? [element("masqueraded", network.subnet)] : []),
+    ];
+}
+
+/** A layer 2 segment: a bridge that is the gateway of its subnet. */
+export const network: ObjectKind<NetworkObject> = {
+    kind: "network",
+    schema,
+    replaces: ["host", "subnet", "driver"],
+    refers: [],
+
+    build(raw, context) {
+        const inputs = raw as unknown as NetworkInputs;
+        const gateway = inputs.gateway ?? context.previous?.gateway ?? defaultGateway(inputs);
+        refuseOutside(inputs, gateway);
+        refuseOverlap(inputs, context);
+        const holder = context.world.endpointsOf(context.key).find((endpoint) => endpoint.ipv4Address === gateway);
+        if (holder !== undefined)
+            throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
+        return defined({
+            schemaVersion: 1,
+            kind: "network",
+            key: context.key,
+            generation: context.generation,
+            owner: context.owner,
+            host: inputs.host.id,
+            name: inputs.name ?? context.owner.name,
+            labels: inputs.labels,
+            subnet: inputs.subnet,
+            gateway,
+            ipRange: inputs.ipRange,
+            reserved: inputs.reserved,
+            internal: inputs.internal,
+            isolateEndpoints: inputs.isolateEndpoints,
+            masquerade: inputs.masquerade,
+            attachable: inputs.attachable,
+            mtuBytes: inputs.mtu ?? context.previous?.mtuBytes ?? uplinkMtu(context.facts),
+        }) as NetworkObject;
+    },
+
+    items(object, world) {
+        const link = `link ${object.key}`;
+        const sysctl = (key: string, value: string): Item => ({
+            type: "sysctl",
+            key: `net/ipv4/conf/${object.key}/${key}`,
+            value,
+            link,
+        });
+        return [
+            {
+                type: "bridge",
+                name: object.key,
+                mac: macOfIpv4(object.gateway),
+                mtuBytes: effectiveMtu(object, world),
+                alias: linkAlias(`linuxnet network ${object.name} (${object.owner.stack})`),
+            },
+            {
+                type: "address",
+                dev: object.key,
+                link,
+                address: withPrefix(object.gateway, parseIpv4Cidr(object.subnet)),
+            },
+            ...memberships(object),
+            sysctl("forwarding", "1"),
+            // For 127.0.0.1:<published port>; the ruleset's guard_loopback is there before.
+            sysctl("route_localnet", "1"),
+            // Neighbours on one bridge talk directly; redirects would name addresses the port guard drops.
+            sysctl("send_redirects", "0"),
+        ];
+    },
+
+    *affects(object, world) {
+        for (const endpoint of world.endpointsOf(object.key)) {
+            yield endpoint.key;
+            yield endpoint.sandbox;
+        }
+        for (const tunnel of world.tunnelsOf(object.key)) yield tunnel.key;
+        yield* targetsOfPoliciesAbout(object.key, world);
+    },
+
+    dependents: (object, world) => [...world.endpointsOf(object.key), ...world.tunnelsOf(object.key)],
+
+    outputs: (object) => ({
+        name: object.name,
+        subnet: object.subnet,
+        internal: object.internal,
+        gateway: object.gateway,
+        subnets: [object.subnet],
+        gateways: [object.gateway],
+        interfaceName: object.key,
+        mtu: object.mtuBytes,
+    }),
+};

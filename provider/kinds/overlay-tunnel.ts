@@ -1,0 +1,212 @@
+import { z } from "zod";
+import type { Item } from "../kernel/item.js";
+import { linkAlias } from "../kernel/link.js";
+import { contains, formatIpv4, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
+import { macOfIpv4 } from "../model/mac.js";
+import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
+import { parseId, type RefValue } from "../model/reference.js";
+import { Refusal } from "../model/refusal.js";
+import type { ForeignRoute, HostFacts } from "../model/world.js";
+import { type BuildContext, describeObject, type ObjectKind } from "./kind.js";
+import { addressRange, ipv4, labels, later, mtu, ref, shape } from "./schema.js";
+
+/** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5), counted from the inner frame's payload. */
+const vxlanOverhead = 50;
+const maximumAddresses = 4096;
+
+const peer = shape({
+    host: ref("host").optional(),
+    underlayAddress: ipv4,
+    ipRange: addressRange,
+});
+
+const schema = shape({
+    network: ref("network"),
+    vni: z.int().min(1, "must be 1 to 16777215").max(16777215, "must be 1 to 16777215"),
+    peers: z.array(peer).default([]),
+    remoteEndpoints: later("Forwarding follows the peers' ranges.", []),
+    local: ipv4.optional(),
+    port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),
+    encryption: later('Only "none" is; use it on networks you trust.', "none"),
+    key: later("It belongs to encryption."),
+    learning: later("Forwarding entries are written for every address of a peer's range.", false),
+    mtu: mtu.optional(),
+    adopt: later("Remove the interface by hand first.", false),
+    labels,
+});
+
+interface TunnelInputs {
+    readonly network: RefValue;
+    readonly vni: number;
+    readonly peers: TunnelPeer[];
+    readonly local?: string;
+    readonly port: number;
+    readonly mtu?: number;
+    readonly labels: Record<string, string>;
+}
+
+type Context = BuildContext<OverlayTunnelObject>;
+
+/** The route a packet to the address takes: the longest prefix of the main table, or the interface it is connected to. */
+export function routeTo(address: string, facts: HostFacts): ForeignRoute | undefined {
+    const value = parseIpv4(address);
+    const fitting = facts.routes.filter(({ destination }) => contains(destination, { first: value, last: value }));
+    return fitting.sort(
+        (a, b) => a.destination.last - a.destination.first - (b.destination.last - b.destination.first),
+    )[0];
+}
+
+function chooseLocal(inputs: TunnelInputs, facts: HostFacts): string {
+    const own = facts.addresses.map(({ address }) => address.split("/")[0]);
+    if (inputs.local !== undefined) {
+        if (own.includes(inputs.local)) return inputs.local;
+        throw new Refusal(`local ${inputs.local} is no address of the host. Its addresses are ${own.join(", ")}.`);
+    }
+    const first = inputs.peers[0];
+    const route = first === undefined ? undefined : routeTo(first.underlayAddress, facts);
+    const source =
+        route?.source ?? facts.addresses.find(({ interfaceName }) => interfaceName === route?.interfaceName)?.address;
+    const local = source?.split("/")[0] ?? (own.length === 1 ? own[0] : undefined);
+    if (local === undefined)
+        throw new Refusal("the address to send from cannot be told. Give local, an address of the host.");
+    return local;
+}
+
+function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: string, context: Context): void {
+    for (const other of context.world.all("overlay-tunnel")) {
+        if (other.key === context.key) continue;
+        if (other.vni === inputs.vni && other.port === inputs.port) {
+            throw new Refusal(
+                `vni ${inputs.vni} on port ${inputs.port} is already used by ${describeObject(other)}. Choose another vni.`,
+            );
+        }
+        if (other.network === network.key)
+            throw new Refusal(`network "${network.name}" has a tunnel already: ${describeObject(other)}.`);
+    }
+    const subnet = parseIpv4Cidr(network.subnet);
+    const ranges = inputs.peers.map((each) => ({ ...each, range: parseIpv4Range(each.ipRange) }));
+    for (const [i, { underlayAddress, ipRange, range }] of ranges.entries()) {
+        const path = `peers[${i}]`;
+        if (underlayAddress === local)
+            throw new Refusal(`${path}: ${local} is this host itself. Name the other hosts only.`);
+        if (!contains(subnet, range))
+            throw new Refusal(`${path}: ipRange ${ipRange} is outside subnet ${network.subnet}.`);
+        if (range.last - range.first >= maximumAddresses) {
+            throw new Refusal(
+                `${path}: ipRange ${ipRange} has more than ${maximumAddresses} addresses. Give each host a smaller one.`,
+            );
+        }
+        const own = network.ipRange;
+        if (own !== undefined && overlaps(range, parseIpv4Range(own))) {
+            throw new Refusal(
+                `${path}: ipRange ${ipRange} overlaps this host's own ${own}. Give each host a range of its own.`,
+            );
+        }
+        const twin = ranges.findIndex((other, j) => j < i && overlaps(other.range, range));
+        if (twin >= 0)
+            throw new Refusal(
+                `${path}: ipRange ${ipRange} overlaps that of peers[${twin}]. Give each host a range of its own.`,
+            );
+        const strange = context.world.endpointsOf(network.key).find(({ ipv4Address }) => {
+            const value = parseIpv4(ipv4Address);
+            return contains(range, { first: value, last: value });
+        });
+        if (strange !== undefined)
+            throw new Refusal(
+                `${path}: ${strange.ipv4Address} of ipRange ${ipRange} is used here by ${describeObject(strange)}.`,
+            );
+    }
+}
+
+/** The largest inner packet that crosses the underlay to every peer in one piece. */
+function chooseMtu(inputs: TunnelInputs, facts: HostFacts): number {
+    const underlays = inputs.peers.map((each) => routeTo(each.underlayAddress, facts)?.mtuBytes ?? 1500);
+    const possible = (underlays.length > 0 ? Math.min(...underlays) : 1500) - vxlanOverhead;
+    if (inputs.mtu !== undefined && inputs.mtu > possible) {
+        throw new Refusal(
+            `mtu ${inputs.mtu} does not fit the underlay: at most ${possible} bytes pass unfragmented. Lower it, or leave it out.`,
+        );
+    }
+    return inputs.mtu ?? possible;
+}
+
+function addressesOf(ipRange: string): string[] {
+    const { first, last } = parseIpv4Range(ipRange);
+    return Array.from({ length: last - first + 1 }, (_, i) => formatIpv4(first + i));
+}
+
+/** One host's end of a VXLAN segment. MACs follow from addresses, so all entries are known before any endpoint is. */
+export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
+    kind: "overlay-tunnel",
+    schema,
+    replaces: ["network"],
+    refers: ["peers"],
+
+    build(raw, context) {
+        const inputs = raw as unknown as TunnelInputs;
+        const network = context.world.get("network", parseId(inputs.network.id).key);
+        if (network === undefined)
+            throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
+        const local = chooseLocal(inputs, context.facts);
+        refuseConflicts(inputs, network, local, context);
+        return {
+            schemaVersion: 1,
+            kind: "overlay-tunnel",
+            key: context.key,
+            generation: context.generation,
+            owner: context.owner,
+            name: context.owner.name,
+            labels: inputs.labels,
+            network: network.key,
+            vni: inputs.vni,
+            port: inputs.port,
+            local,
+            peers: inputs.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
+            mtuBytes: chooseMtu(inputs, context.facts),
+        };
+    },
+
+    items(object) {
+        const allow = (set: string, ...key: (string | number)[]): Item => ({
+            type: "element",
+            family: "inet",
+            set,
+            key,
+        });
+        const alias = linkAlias(`linuxnet tunnel ${object.name} (${object.owner.stack})`);
+        const items: Item[] = [
+            allow("tunnel_ports", object.port),
+            ...object.peers.map((each) => allow("tunnel_peers", each.underlayAddress, object.port)),
+            {
+                type: "vxlan",
+                name: object.key,
+                bridge: object.network,
+                vni: object.vni,
+                local: object.local,
+                port: object.port,
+                mtuBytes: object.mtuBytes,
+                alias,
+            },
+        ];
+        for (const { underlayAddress, ipRange } of object.peers) {
+            for (const address of addressesOf(ipRange)) {
+                const mac = macOfIpv4(address);
+                items.push(
+                    { type: "neighbour", dev: object.network, address, mac },
+                    { type: "fdb", dev: object.key, mac, remote: underlayAddress },
+                );
+            }
+        }
+        return items;
+    },
+
+    *affects(object, world) {
+        yield object.network;
+        // Tunnels on one port share elements (port, peers): the one that goes must not take the others' along.
+        for (const other of world.all("overlay-tunnel")) if (other.port === object.port) yield other.key;
+        for (const endpoint of world.endpointsOf(object.network)) yield endpoint.key;
+    },
+
+    dependents: () => [],
+    outputs: (object) => ({ interfaceName: object.key, local: object.local, mtu: object.mtuBytes }),
+};

@@ -1,0 +1,140 @@
+import type { Item } from "../kernel/item.js";
+import { nftString } from "../kernel/nft.js";
+import type { EndpointObject, FirewallPolicyObject, NetworkObject, Peer, PolicyRule } from "../model/object.js";
+import { formatPortRange } from "../model/port-range.js";
+import type { World } from "../model/world.js";
+
+type Direction = "ingress" | "egress";
+
+/** The endpoints that a policy's target or peer stands for: itself, or those of a sandbox or network. */
+export function endpointsUnder(key: string, world: World): readonly EndpointObject[] {
+    const endpoint = world.get("endpoint", key);
+    return endpoint === undefined ? world.endpointsOf(key) : [endpoint];
+}
+
+/** Endpoints whose chains name this object as a peer. */
+export function* targetsOfPoliciesAbout(key: string, world: World): Iterable<string> {
+    for (const policy of world.policiesAbout(key)) {
+        for (const target of policy.targets) for (const endpoint of endpointsUnder(target, world)) yield endpoint.key;
+    }
+}
+
+/** All policies on an endpoint in the order they are asked: by priority, then by name. */
+function policiesOn(endpoint: EndpointObject, direction: Direction, world: World): FirewallPolicyObject[] {
+    const all = [endpoint.key, endpoint.sandbox, endpoint.network].flatMap((key) => world.policiesOn(key));
+    return [...new Set(all)]
+        .filter((policy) => policy[direction] !== undefined)
+        .sort((a, b) => a.priority - b.priority || a.name.localeCompare(b.name) || (a.key < b.key ? -1 : 1));
+}
+
+/** How a peer looks on the wire, and whether an allow of it opens a path between two networks. */
+interface PeerMatch {
+    readonly match: string;
+    readonly opensPath: boolean;
+}
+
+function matchPeer(peer: Peer, direction: Direction, network: NetworkObject, world: World): PeerMatch[] {
+    const [interfaceName, index, address] =
+        direction === "ingress" ? ["iifname", "iif", "ip saddr"] : ["oifname", "oif", "ip daddr"];
+    const plain = (match: string): PeerMatch[] => [{ match, opensPath: false }];
+    if ("cidr" in peer) return plain(peer.cidr === "0.0.0.0/0" ? "" : `${address} ${peer.cidr.replace(/\/32$/, "")}`);
+    if ("keyword" in peer) {
+        switch (peer.keyword) {
+            case "any":
+                return plain("");
+            case "host":
+                return plain(`${index} 0`);
+            case "internal":
+                return plain(`${interfaceName} @networks`);
+            case "external":
+                return plain(`${interfaceName} != @networks ${index} != 0`);
+        }
+    }
+    const other = world.get("network", peer.object);
+    if (other !== undefined) {
+        return [{ match: `${interfaceName} ${nftString(other.key)}`, opensPath: other.key !== network.key }];
+    }
+    return endpointsUnder(peer.object, world).map((endpoint) => ({
+        match: `${interfaceName} ${nftString(endpoint.network)} ${address} ${endpoint.ipv4Address}`,
+        opensPath: endpoint.network !== network.key,
+    }));
+}
+
+/** One match for each protocol, port and range: anonymous sets of intervals slow every later change (nft). */
+function matchPorts(rule: PolicyRule): string[] {
+    if (rule.ports.length === 0) {
+        return rule.protocols.length === 0 ? [""] : rule.protocols.map((protocol) => `meta l4proto ${protocol}`);
+    }
+    return rule.ports.flatMap(({ range, protocol }) => {
+        const protocols = protocol !== undefined ? [protocol] : rule.protocols.length > 0 ? rule.protocols : ["tcp"];
+        return protocols.map((each) => `${each} dport ${formatPortRange(range)}`);
+    });
+}
+
+function verdict(action: PolicyRule["action"], direction: Direction, opensPath: boolean): string {
+    if (action === "drop") return "drop";
+    if (action === "reject") return "reject with icmpx type admin-prohibited";
+    if (direction === "egress") return "goto ingress_stage";
+    return opensPath ? "accept" : "goto closing";
+}
+
+function renderRule(rule: PolicyRule, direction: Direction, network: NetworkObject, world: World): string[] {
+    const comment = rule.description === undefined ? "" : ` comment ${nftString(rule.description)}`;
+    return rule.peers.flatMap((peer) =>
+        matchPeer(peer, direction, network, world).flatMap(({ match, opensPath }) =>
+            matchPorts(rule).map((ports) => {
+                const words = [match, ports, verdict(rule.action, direction, opensPath)];
+                return words.filter((word) => word !== "").join(" ") + comment;
+            }),
+        ),
+    );
+}
+
+const strictness = ["allow", "reject", "drop"] as const;
+
+/** The chain of one endpoint in one direction: every rule of its policies, then the strictest of their defaults. */
+function renderChain(
+    policies: readonly FirewallPolicyObject[],
+    direction: Direction,
+    network: NetworkObject,
+    world: World,
+): string[] {
+    const strictest = Math.max(...policies.map((policy) => strictness.indexOf(policy.defaultAction)));
+    return [
+        ...policies.flatMap((policy) =>
+            (policy[direction] ?? []).flatMap((rule) => renderRule(rule, direction, network, world)),
+        ),
+        verdict(strictness[strictest] ?? "drop", direction, false),
+    ];
+}
+
+/** The chains of an endpoint that is a target of policies, and the elements that lead to them. */
+export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkObject, world: World): Item[] {
+    const items: Item[] = [];
+    const ingress = policiesOn(endpoint, "ingress", world);
+    const element = (set: string, key: string[], chain: string): Item => ({
+        type: "element",
+        family: "inet",
+        set,
+        key,
+        value: { goto: chain },
+    });
+    if (ingress.length > 0) {
+        const chain = `in_${endpoint.key}`;
+        items.push(
+            { type: "chain", name: chain, rules: renderChain(ingress, "ingress", network, world) },
+            element("ingress", [network.key, endpoint.ipv4Address], chain),
+            element("ingress_from_host", [endpoint.ipv4Address], chain),
+            { type: "element", family: "bridge", set: "guarded", key: [endpoint.key] },
+        );
+    }
+    const egress = policiesOn(endpoint, "egress", world);
+    if (egress.length > 0) {
+        const chain = `out_${endpoint.key}`;
+        items.push(
+            { type: "chain", name: chain, rules: renderChain(egress, "egress", network, world) },
+            element("egress", [network.key, endpoint.ipv4Address], chain),
+        );
+    }
+    return items;
+}

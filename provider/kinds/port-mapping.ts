@@ -1,0 +1,190 @@
+import { z } from "zod";
+import type { Item } from "../kernel/item.js";
+import type { Binding, PortMappingObject } from "../model/object.js";
+import { formatPortRange, type PortRange, parsePortRange } from "../model/port-range.js";
+import { parseId, type RefValue } from "../model/reference.js";
+import { Refusal } from "../model/refusal.js";
+import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
+import { ipv4, labels, later, many, ports, ref, shape } from "./schema.js";
+
+const target = z.union([
+    ref("endpoint"),
+    shape({ endpoint: ref("endpoint"), port: ports.optional(), weight: later("Every target counts the same.", 1) }),
+]);
+const maximumPorts = 1024;
+
+const schema = shape({
+    target: many(target).refine(
+        (targets) => targets.length === 1,
+        "takes one Endpoint yet; several targets are not supported yet",
+    ),
+    targetPort: ports.optional(),
+    hostPort: ports.optional(),
+    protocol: many(z.literal(["tcp", "udp"], '"tcp" or "udp" is expected ("sctp" is not supported yet)')).default([
+        "tcp",
+    ]),
+    ports: later("Write one PortMapping for each, with hostPort and targetPort.", []),
+    hostAddress: many(ipv4).optional(),
+    existingFlows: later("tcp connections go on until they end, udp flows are cut."),
+    drainTimeoutMs: later("Leave it out.", 0),
+    sourceAddress: later('Clients keep their address: "keep".', "keep"),
+    publishOn: later("A mapping is on the host of its target."),
+    adopt: later("Remove the port by hand first.", false),
+    labels,
+});
+
+interface MappingInputs {
+    readonly target: (RefValue | { endpoint: RefValue; port?: number | string })[];
+    readonly targetPort?: number | string;
+    readonly hostPort?: number | string;
+    readonly protocol: ("tcp" | "udp")[];
+    readonly hostAddress?: string[];
+    readonly labels: Record<string, string>;
+}
+
+type Context = BuildContext<PortMappingObject>;
+
+const size = (range: PortRange) => range.last - range.first + 1;
+const meet = (a: PortRange, b: PortRange) => a.first <= b.last && b.first <= a.last;
+
+/** Every published range of the host by others, with its owner. */
+function othersBindings(context: Context): { binding: Binding; owner: PortMappingObject }[] {
+    const others = context.world.all("port-mapping").filter((other) => other.key !== context.key);
+    return others.flatMap((owner) => owner.bindings.map((binding) => ({ binding, owner })));
+}
+
+/** An address of its own wins over "any"; both together on one port are still one holder too many. */
+function collides(a: Binding, b: Binding): boolean {
+    const sameAddress = a.hostAddress === undefined || b.hostAddress === undefined || a.hostAddress === b.hostAddress;
+    return a.protocol === b.protocol && sameAddress && meet(a.hostPort, b.hostPort);
+}
+
+/** The first free port from 20000 to 32767, below what Linux hands out to clients (ip_local_port_range). */
+function choosePort(length: number, context: Context, fits: (range: PortRange) => boolean): PortRange {
+    const previous = context.previous?.bindings[0]?.hostPort;
+    if (previous !== undefined && size(previous) === length && fits(previous)) return previous;
+    for (let first = 20000; first + length - 1 <= 32767; first++) {
+        const range = { first, last: first + length - 1 };
+        if (fits(range)) return range;
+    }
+    throw new Refusal("no free host port is left from 20000 to 32767. Give hostPort.");
+}
+
+function bindingsOf(inputs: MappingInputs, targetPort: PortRange, context: Context): Binding[] {
+    const others = othersBindings(context);
+    const addresses: (string | undefined)[] = inputs.hostAddress ?? [undefined];
+    const at = (hostPort: PortRange): Binding[] =>
+        addresses.flatMap((hostAddress) =>
+            inputs.protocol.map((protocol) => defined({ protocol, hostAddress, hostPort, targetPort }) as Binding),
+        );
+    const holderOf = (range: PortRange) =>
+        others.find(({ binding }) => at(range).some((own) => collides(own, binding)));
+    if (inputs.hostPort === undefined)
+        return at(choosePort(size(targetPort), context, (range) => holderOf(range) === undefined));
+    const wanted = parsePortRange(inputs.hostPort);
+    if (size(wanted) !== size(targetPort)) {
+        if (size(targetPort) > 1) {
+            throw new Refusal(
+                `hostPort ${inputs.hostPort} and targetPort ${formatPortRange(targetPort)} differ in length. Make them equal.`,
+            );
+        }
+        // A range for one target port: its first free one, as Docker does.
+        for (let port = wanted.first; port <= wanted.last; port++) {
+            const range = { first: port, last: port };
+            if (holderOf(range) === undefined) return at(range);
+        }
+    }
+    const holder = holderOf(wanted);
+    if (holder !== undefined) {
+        const { binding, owner } = holder;
+        throw new Refusal(
+            `host port ${formatPortRange(binding.hostPort)}/${binding.protocol} is already published by ${describeObject(owner)}. ` +
+                "Choose another hostPort, or leave it out.",
+        );
+    }
+    return at(wanted);
+}
+
+/** Publishes ports of the host to an endpoint: one map element a port, never a rule. */
+export const portMapping: ObjectKind<PortMappingObject> = {
+    kind: "port-mapping",
+    schema,
+    replaces: [],
+    refers: ["target"],
+
+    build(raw, context) {
+        const inputs = raw as unknown as MappingInputs;
+        const [first] = inputs.target;
+        if (first === undefined) throw new Refusal("target is empty. Name an Endpoint.");
+        const reference = "endpoint" in first ? first.endpoint : first;
+        const { key, machineId } = parseId(reference.id);
+        if (machineId !== context.facts.machineId)
+            throw new Refusal("target is on another host, which is not supported yet.");
+        const endpoint = context.world.get("endpoint", key);
+        if (endpoint === undefined) throw new Refusal("target is not on the host any more. Run `pulumi up --refresh`.");
+        const network = context.world.get("network", endpoint.network);
+        if (network?.internal) {
+            throw new Refusal(
+                `target is on network "${network.name}", which is internal: nothing from outside reaches it. ` +
+                    "Publish an endpoint on another network, or take internal off.",
+            );
+        }
+        const targetPort = ("endpoint" in first ? first.port : undefined) ?? inputs.targetPort ?? inputs.hostPort;
+        if (targetPort === undefined)
+            throw new Refusal("targetPort is missing. Give the port that the sandbox listens on.");
+        const range = parsePortRange(targetPort);
+        if (size(range) > maximumPorts)
+            throw new Refusal(`targetPort ${targetPort} has more than ${maximumPorts} ports. Split it.`);
+        return {
+            schemaVersion: 1,
+            kind: "port-mapping",
+            key: context.key,
+            generation: context.generation,
+            owner: context.owner,
+            name: context.owner.name,
+            labels: inputs.labels,
+            endpoint: key,
+            bindings: bindingsOf(inputs, range, context),
+        };
+    },
+
+    items(object, world) {
+        const address = world.get("endpoint", object.endpoint)?.ipv4Address;
+        if (address === undefined) return [];
+        return object.bindings.flatMap(({ protocol, hostAddress, hostPort, targetPort }) => {
+            const items: Item[] = [];
+            for (let i = 0; i < size(hostPort); i++) {
+                const port = hostPort.first + i;
+                const value = [address, targetPort.first + i];
+                items.push(
+                    hostAddress === undefined
+                        ? { type: "element", family: "inet", set: "published_any", key: [protocol, port], value }
+                        : {
+                              type: "element",
+                              family: "inet",
+                              set: "published",
+                              key: [hostAddress, protocol, port],
+                              value,
+                          },
+                );
+                // A udp client keeps its old flow for as long as it sends.
+                const filter = ["-p", "udp", "--orig-port-dst", String(port)];
+                if (protocol === "udp") items.push({ type: "flows", filter, cutOnAdd: true });
+            }
+            return items;
+        });
+    },
+
+    affects: () => [],
+    dependents: () => [],
+
+    outputs: (object) => ({
+        hostPort: object.bindings[0]?.hostPort.first,
+        bindings: object.bindings.map(({ protocol, hostAddress, hostPort, targetPort }) => ({
+            protocol,
+            hostAddress: hostAddress ?? "0.0.0.0",
+            hostPort: formatPortRange(hostPort),
+            targetPort: formatPortRange(targetPort),
+        })),
+    }),
+};

@@ -1,0 +1,250 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { z } from "zod";
+import { compare } from "./compare.js";
+import type { Host } from "./host/host.js";
+import { connectionNames, connection as connectionSchema } from "./kinds/connection.js";
+import { objectKinds } from "./kinds/index.js";
+import { describeObject, type ObjectKind } from "./kinds/kind.js";
+import { describeIssues } from "./kinds/problem.js";
+import { hasUnknown } from "./kinds/unknown.js";
+import { type Connection, describeConnection } from "./model/connection.js";
+import { kernelPrefixes } from "./model/kernel-name.js";
+import { type Kind, kindTitles } from "./model/kind.js";
+import type { HostObject } from "./model/object.js";
+import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
+import { Refusal } from "./model/refusal.js";
+import { sessionOf } from "./sessions.js";
+
+/** Properties of a resource as the engine passes them. */
+export type Props = Record<string, unknown>;
+
+export interface CheckResult {
+    readonly inputs: Props;
+    readonly failures: { property: string; reason: string }[];
+}
+
+export interface DiffResult {
+    readonly changes: boolean;
+    readonly replaces: string[];
+    readonly deleteBeforeReplace: boolean;
+    readonly stables: string[];
+}
+
+export interface ReadResult {
+    readonly id: string;
+    readonly props?: Props;
+}
+
+/** What the engine calls, for one kind. */
+export interface Handler {
+    check(olds: Props, news: Props): Promise<CheckResult>;
+    diff(id: string, olds: Props, news: Props): Promise<DiffResult>;
+    create(inputs: Props): Promise<{ id: string; outs: Props }>;
+    read(id: string, props: Props): Promise<ReadResult>;
+    update(id: string, olds: Props, news: Props): Promise<{ outs: Props }>;
+    delete(id: string, props: Props): Promise<void>;
+}
+
+/** Inputs that every resource has beside its arguments; written by the SDK and by check. */
+const internals = ["__provider", "owner", "connection", "key"] as const;
+
+/** A change of these touches nothing on the host. */
+const ofTheProgramOnly = new Set(["connection", "key"]);
+
+const ownerOf = (props: Props) => props["owner"] as Owner;
+const connectionOf = (props: Props) => props["connection"] as Connection;
+
+/** Kernel names come from a hash of the first URN and stay: renames change labels only. */
+function keyOf(kind: HostObject["kind"], urn: string): string {
+    return kernelPrefixes[kind] + createHash("sha256").update(urn).digest("hex").slice(0, 12);
+}
+
+/** Validates arguments; shared by all kinds. Pure and local, with unknown values anywhere. */
+export function checkInputs(kind: Kind, schema: z.ZodObject, news: Props): CheckResult {
+    const title = `${kindTitles[kind]} "${ownerOf(news)?.name ?? "?"}"`;
+    const own = Object.entries(news).filter(
+        ([name]) => !(internals as readonly string[]).includes(name) || name in schema.shape,
+    );
+    const input = Object.fromEntries(own);
+    const names = [...Object.keys(schema.shape), ...connectionNames];
+    const parsed = schema.safeParse(input);
+    const reasons = parsed.success ? [] : describeIssues(parsed.error, input, names);
+    const kept = Object.fromEntries(
+        Object.entries(news).filter(([name]) => (internals as readonly string[]).includes(name)),
+    );
+    let inputs: Props = { ...kept, ...(parsed.success ? withoutUndefined(parsed.data) : input) };
+    if (!("connection" in schema.shape) && !hasUnknown(news["connection"])) {
+        const checked = connectionSchema.safeParse(news["connection"]);
+        if (checked.success) inputs = { ...inputs, connection: withoutUndefined(checked.data) };
+        else
+            reasons.push(
+                ...describeIssues(checked.error, news["connection"], connectionNames).map(
+                    (reason) => `connection.${reason}`,
+                ),
+            );
+    }
+    // A named property would print its value, secrets too.
+    return { inputs, failures: reasons.map((reason) => ({ property: "", reason: `${title}: ${reason}` })) };
+}
+
+/** The engine refuses `undefined`, and stores what it is given: dropped at every depth. */
+export function withoutUndefined<T>(value: T): T {
+    if (Array.isArray(value)) return value.map(withoutUndefined) as T;
+    if (typeof value !== "object" || value === null) return value;
+    const entries = Object.entries(value).filter(([, entry]) => entry !== undefined);
+    return Object.fromEntries(entries.map(([name, entry]) => [name, withoutUndefined(entry)])) as T;
+}
+
+/** The same message everywhere: which resource, on which host, what, what to do. No stack trace. */
+export function explain(kind: Kind, props: Props, error: unknown): Error {
+    const message = error instanceof Error ? error.message : String(error);
+    const where = connectionOf(props) === undefined ? "" : ` on ${describeConnection(connectionOf(props))}`;
+    const explained = new Error(`${kindTitles[kind]} "${ownerOf(props)?.name ?? "?"}"${where}: ${message}`);
+    explained.stack = explained.message;
+    return explained;
+}
+
+function refuseOtherMachine(host: Host, machineId: string): void {
+    if (host.facts.machineId === machineId) return;
+    throw new Refusal(
+        `another machine answers: its machine id is ${host.facts.machineId}, not ${machineId}. ` +
+            "Point the connection at the right machine; for a new machine make a new Host.",
+    );
+}
+
+function outputsOf(kind: ObjectKind<HostObject>, object: HostObject, inputs: Props, machineId: string): Props {
+    const id = formatId({ key: object.key, generation: object.generation, machineId });
+    const { owner } = object;
+    const reference: ReferenceValue = { schemaVersion: 1, kind: kind.kind, id, name: object.name, machineId, owner };
+    return withoutUndefined({
+        name: object.name,
+        ...inputs,
+        ...kind.outputs(object),
+        schemaVersion: 1,
+        machineId,
+        reference,
+        drift: [],
+    });
+}
+
+/** All references in the inputs point to this machine; an unknown one is looked at when it is known. */
+function refuseMixedMachines(news: Props): string[] {
+    const found = new Map<string, string>();
+    for (const [name, value] of Object.entries(news)) {
+        const id = (value as { id?: unknown } | null)?.id;
+        if (typeof id !== "string" || !id.includes("@")) continue;
+        found.set(parseId(id).machineId, name);
+    }
+    const [first, second] = found.values();
+    if (second === undefined) return [];
+    return [
+        `${first} and ${second} are on different machines. An endpoint joins a sandbox and a network of one host; join hosts with an OverlayNetwork.`,
+    ];
+}
+
+/** Pulumi's check, diff, create, read, update and delete for a kind whose objects are in a host's manifest. */
+export function objectHandler(kindName: HostObject["kind"]): Handler {
+    const kind = objectKinds[kindName];
+
+    /** Creates, updates and repairs: the object that the inputs describe takes the place of the one that is there. */
+    async function put(
+        inputs: Props,
+        generation: string | undefined,
+        repair: boolean,
+        machineId?: string,
+    ): Promise<{ id: string; outs: Props }> {
+        const owner = ownerOf(inputs);
+        const key = inputs["key"] as string;
+        const host = await sessionOf(connectionOf(inputs));
+        if (machineId !== undefined) refuseOtherMachine(host, machineId);
+        const hostId = (inputs["host"] as { id?: string } | undefined)?.id;
+        if (hostId !== undefined) refuseOtherMachine(host, parseId(hostId).machineId);
+        const fresh = randomBytes(3).toString("hex");
+        const leftOver = generation === undefined && host.world().objects.has(key);
+        const world = await host.commit({
+            owner: describeObject({ kind: kindName, owner } as HostObject),
+            repair: repair || leftOver,
+            decide(current, facts) {
+                const previous = current.objects.get(key);
+                const object = kind.build(inputs, {
+                    world: current,
+                    facts,
+                    key,
+                    generation: generation ?? fresh,
+                    owner,
+                    previous,
+                });
+                return new Map([[key, object]]);
+            },
+        });
+        const object = world.objects.get(key);
+        if (object === undefined) throw new Error("it was removed by another program at once. Try again.");
+        const id = formatId({ key, generation: object.generation, machineId: host.facts.machineId });
+        return { id, outs: outputsOf(kind, object, inputs, host.facts.machineId) };
+    }
+
+    return {
+        async check(olds, news) {
+            const checked = checkInputs(kindName, kind.schema, news);
+            const urn = ownerOf(news)?.urn;
+            const key = olds["key"] ?? (typeof urn === "string" && !hasUnknown(urn) ? keyOf(kindName, urn) : undefined);
+            const mixed = checked.failures.length > 0 ? [] : refuseMixedMachines(checked.inputs);
+            const title = `${kindTitles[kindName]} "${ownerOf(news)?.name}"`;
+            return {
+                inputs: withoutUndefined({ ...checked.inputs, key }),
+                failures: [
+                    ...checked.failures,
+                    ...mixed.map((reason) => ({ property: "", reason: `${title}: ${reason}` })),
+                ],
+            };
+        },
+
+        async diff(_id, olds, news) {
+            const { changes, replaces } = compare(olds, news, kind.replaces, kind.refers);
+            return { changes, replaces, deleteBeforeReplace: replaces.length > 0, stables: [] };
+        },
+
+        create: (inputs) => put(inputs, undefined, false),
+
+        async read(id, props) {
+            const { key, machineId } = parseId(id);
+            const host = await sessionOf(connectionOf(props));
+            refuseOtherMachine(host, machineId);
+            const { world, driftOf } = await host.observe();
+            const object = world.objects.get(key);
+            if (object === undefined) return { id: "" };
+            return { id, props: { ...outputsOf(kind, object, props, machineId), drift: driftOf(key) } };
+        },
+
+        async update(id, olds, news) {
+            const { changed } = compare(olds, news, kind.replaces, kind.refers);
+            // A new key, port or bastion is a new way to the same object.
+            if (changed.every((name) => ofTheProgramOnly.has(name)))
+                return { outs: withoutUndefined({ ...olds, ...news }) };
+            const { generation, machineId } = parseId(id);
+            const { outs } = await put(news, generation, changed.includes("drift"), machineId);
+            return { outs };
+        },
+
+        async delete(id, props) {
+            const { key, generation, machineId } = parseId(id);
+            const host = await sessionOf(connectionOf(props));
+            refuseOtherMachine(host, machineId);
+            await host.commit({
+                owner: describeObject({ kind: kindName, owner: ownerOf(props) } as HostObject),
+                repair: false,
+                decide(world) {
+                    const object = world.objects.get(key);
+                    // Gone, or made anew meanwhile: nothing of this id is left.
+                    if (object === undefined || object.generation !== generation) return new Map();
+                    const dependents = kind.dependents(object, world);
+                    if (dependents.length > 0) {
+                        const names = dependents.slice(0, 5).map(describeObject).join(", ");
+                        throw new Refusal(`it is still used by ${names}. Remove those first.`);
+                    }
+                    return new Map([[key, undefined]]);
+                },
+            });
+        },
+    };
+}

@@ -1,0 +1,82 @@
+import { Address4 } from "ip-address";
+
+/** An inclusive range of IPv4 addresses as unsigned numbers. */
+export interface Ipv4Range {
+    readonly first: number;
+    readonly last: number;
+}
+
+/** An IPv4 network in CIDR notation, taken apart. */
+export interface Ipv4Cidr extends Ipv4Range {
+    /** Canonical text: `172.20.0.0/24`. */
+    readonly text: string;
+    readonly prefixLength: number;
+}
+
+/** @throws Error when the text is no dotted-quad IPv4 address. */
+export function parseIpv4(text: string): number {
+    if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(text) || !Address4.isValid(text)) {
+        throw new Error(`"${text}" is not an IPv4 address such as 172.20.0.10`);
+    }
+    return Number(new Address4(text).bigInt());
+}
+
+export function formatIpv4(value: number): string {
+    return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join(".");
+}
+
+/**
+ * @throws Error when the text is no IPv4 network, or has bits set behind the prefix (the message names the network that
+ * was probably meant).
+ */
+export function parseIpv4Cidr(text: string): Ipv4Cidr {
+    const match = /^([\d.]+)\/(\d{1,2})$/.exec(text);
+    const prefixLength = Number(match?.[2]);
+    if (match?.[1] === undefined || prefixLength > 32) {
+        throw new Error(`"${text}" is not an IPv4 network in CIDR notation such as 172.20.0.0/24`);
+    }
+    const address = parseIpv4(match[1]);
+    const size = 2 ** (32 - prefixLength);
+    const first = address - (address % size);
+    if (first !== address) {
+        throw new Error(
+            `"${text}" has bits set behind its prefix; the network is ${formatIpv4(first)}/${prefixLength}`,
+        );
+    }
+    return { text: `${formatIpv4(first)}/${prefixLength}`, prefixLength, first, last: first + size - 1 };
+}
+
+/** A range written as CIDR (`172.20.0.128/25`) or as first and last address (`172.20.0.10-172.20.0.20`). */
+export function parseIpv4Range(text: string): Ipv4Range {
+    const [from, to] = text.split("-");
+    if (from === undefined || to === undefined) return parseIpv4Cidr(text);
+    const range = { first: parseIpv4(from.trim()), last: parseIpv4(to.trim()) };
+    if (range.first > range.last) throw new Error(`"${text}" ends before it begins`);
+    return range;
+}
+
+export function contains(outer: Ipv4Range, inner: Ipv4Range): boolean {
+    return outer.first <= inner.first && inner.last <= outer.last;
+}
+
+export function overlaps(a: Ipv4Range, b: Ipv4Range): boolean {
+    return a.first <= b.last && b.first <= a.last;
+}
+
+/** The prefix length of an address's network, as `172.20.0.1/24` needs it. */
+export function withPrefix(address: string, cidr: Ipv4Cidr): string {
+    return `${address}/${cidr.prefixLength}`;
+}
+
+/**
+ * The lowest address of `range` that is neither taken nor the network's own first and last address (RFC 919, RFC 950);
+ * `undefined` when none is left.
+ */
+export function lowestFree(subnet: Ipv4Cidr, range: Ipv4Range, taken: ReadonlySet<number>): number | undefined {
+    const small = subnet.prefixLength >= 31;
+    for (let address = range.first; address <= range.last; address++) {
+        if (!small && (address === subnet.first || address === subnet.last)) continue;
+        if (!taken.has(address)) return address;
+    }
+    return undefined;
+}

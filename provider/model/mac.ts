@@ -1,0 +1,23 @@
+import { parseIpv4 } from "./address.js";
+
+/**
+ * The MAC address that follows from an IPv4 address: locally administered, unicast (IEEE 802 clause 8), so that every
+ * host of an overlay knows the MAC of each address without asking.
+ */
+export function macOfIpv4(address: string): string {
+    const value = parseIpv4(address);
+    const bytes = [24, 16, 8, 0].map((shift) => ((value >>> shift) & 255).toString(16).padStart(2, "0"));
+    return `02:6c:${bytes.join(":")}`;
+}
+
+/** Lower case with colons. @throws Error when the text is no unicast MAC address. */
+export function parseMac(text: string): string {
+    const mac = text.toLowerCase().replaceAll("-", ":");
+    if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac) || mac === "00:00:00:00:00:00") {
+        throw new Error(`"${text}" is not a MAC address such as 02:6c:ac:14:00:0a`);
+    }
+    if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) {
+        throw new Error(`"${text}" is a multicast address; an endpoint needs a unicast one (first byte even)`);
+    }
+    return mac;
+}

@@ -1,0 +1,129 @@
+import type { PortRange } from "./port-range.js";
+import type { Owner } from "./reference.js";
+
+/** What every object of a host's manifest has; one JSON file each in /var/lib/linuxnet/objects, without secrets. */
+interface ObjectBase<K extends string> {
+    readonly schemaVersion: 1;
+    readonly kind: K;
+    /** Kernel name and file name. */
+    readonly key: string;
+    /** Changes with each creation. */
+    readonly generation: string;
+    readonly owner: Owner;
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface NetworkObject extends ObjectBase<"network"> {
+    /** Id of the Host resource it was made by. */
+    readonly host: string;
+    readonly subnet: string;
+    readonly gateway: string;
+    readonly ipRange?: string;
+    readonly reserved: readonly string[];
+    readonly internal: boolean;
+    readonly isolateEndpoints: boolean;
+    readonly masquerade: boolean;
+    readonly attachable: boolean;
+    readonly mtuBytes: number;
+}
+
+export interface SandboxObject extends ObjectBase<"sandbox"> {
+    readonly host: string;
+    readonly sysctls: Readonly<Record<string, string>>;
+}
+
+export interface EndpointObject extends ObjectBase<"endpoint"> {
+    /** Keys of the sandbox and of the network. */
+    readonly sandbox: string;
+    readonly network: string;
+    readonly ipv4Address: string;
+    readonly macAddress: string;
+    readonly interfaceName: string;
+    /** Highest gives the sandbox its default route. */
+    readonly gatewayPriority: number | "never";
+    /** Its routing table inside the sandbox, from 1000 up. */
+    readonly routingTable: number;
+}
+
+/** One published range: `size` consecutive ports. */
+export interface Binding {
+    readonly protocol: "tcp" | "udp";
+    /** Absent: every address of the host. */
+    readonly hostAddress?: string;
+    readonly hostPort: PortRange;
+    readonly targetPort: PortRange;
+}
+
+export interface PortMappingObject extends ObjectBase<"port-mapping"> {
+    readonly endpoint: string;
+    readonly bindings: readonly Binding[];
+}
+
+/** Who a rule speaks of: an object of the host by key, a network in CIDR notation, or a class of peers. */
+export type Peer =
+    | { readonly object: string }
+    | { readonly cidr: string }
+    | { readonly keyword: "any" | "host" | "internal" | "external" };
+
+export interface PolicyRule {
+    readonly action: "allow" | "drop" | "reject";
+    readonly peers: readonly Peer[];
+    /** IANA numbers or names; empty: every protocol. */
+    readonly protocols: readonly (string | number)[];
+    /** Ports of the target, each with its own protocol when it was written so ("5432/tcp"). */
+    readonly ports: readonly { readonly range: PortRange; readonly protocol?: "tcp" | "udp" | "sctp" }[];
+    readonly description?: string;
+}
+
+export interface FirewallPolicyObject extends ObjectBase<"firewall-policy"> {
+    /** Keys of endpoints, sandboxes and networks. */
+    readonly targets: readonly string[];
+    readonly ingress?: readonly PolicyRule[];
+    readonly egress?: readonly PolicyRule[];
+    readonly defaultAction: "drop" | "reject" | "allow";
+    readonly priority: number;
+}
+
+export interface TunnelPeer {
+    readonly underlayAddress: string;
+    readonly ipRange: string;
+}
+
+export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
+    readonly network: string;
+    readonly vni: number;
+    readonly port: number;
+    readonly local: string;
+    readonly peers: readonly TunnelPeer[];
+    readonly mtuBytes: number;
+}
+
+export type HostObject =
+    | NetworkObject
+    | SandboxObject
+    | EndpointObject
+    | PortMappingObject
+    | FirewallPolicyObject
+    | OverlayTunnelObject;
+
+/** An interface's switch as it was before the first object, and as it comes back after the last one. */
+export interface OldSysctl {
+    readonly key: string;
+    readonly value: string;
+}
+
+/**
+ * What all objects of a host share: the two nft tables, forwarding on the uplinks, /run/netns. Present exactly while
+ * the host has objects; holds what is put back with the last one.
+ */
+export interface BaseObject {
+    readonly schemaVersion: 1;
+    readonly kind: "base";
+    readonly key: "base";
+    /** Uplinks whose IPv4 forwarding was off. */
+    readonly openedUplinks: readonly string[];
+    /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
+    readonly loadedBridgeNetfilter: boolean;
+    readonly madeNetnsDirectory: boolean;
+}
