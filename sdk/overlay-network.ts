@@ -1,13 +1,202 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Host } from "./host.js";
-import type { Network } from "./network.js";
-import type { Identity } from "./resource.js";
+import { type DefaultPolicy, type DnsArgs, Network } from "./network.js";
+import { type Encryption, OverlayTunnel, type OverlayTunnelArgs } from "./overlay-tunnel.js";
+import { follow, followDeep, isBranded, type Many } from "./reference.js";
+import type { CommonArgs, Identity } from "./resource.js";
+import { firstAddress, splitSubnet } from "./split-subnet.js";
 
-/** One segment over many hosts. */
+export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
+    /**
+     * The machines of the segment: an array, where each goes by its logical name, or a record of names of your own.
+     * Hosts are added and removed in place. Without `ranges` the order has to be kept and new hosts appended: the
+     * range of a host follows its position.
+     */
+    hosts: readonly Host[] | Readonly<Record<string, Host>>;
+    /** The addresses of the whole segment, as CIDR; an array for both families. Replaces. */
+    subnet: Many<string>;
+    /**
+     * Prefix length of each host's range, in bits; an array in the order of `subnet`. In place.
+     * @default 24 for IPv4, 64 for IPv6
+     */
+    prefixPerHost?: Many<number>;
+    /**
+     * The range of each host by its name, in place of those by position: CIDR, "first-last", or an array for both
+     * families. Every host needs one. In place.
+     */
+    ranges?: pulumi.Input<Record<string, Many<string>>>;
+    /** Number of the segment, 1 to 16777215. Replaces. */
+    vni: pulumi.Input<number>;
+    /** UDP port. In place. @default 4789 */
+    port?: pulumi.Input<number>;
+    /** In place. @default "none" */
+    encryption?: pulumi.Input<Encryption>;
+    /** Secret shared by all hosts; required for "ipsec". In place. */
+    key?: pulumi.Input<string>;
+    /** No way in or out. In place. @default false */
+    internal?: pulumi.Input<boolean>;
+    /** Endpoints do not reach each other. In place. @default false */
+    isolateEndpoints?: pulumi.Input<boolean>;
+    /** Other stacks may attach endpoints. In place. @default false */
+    attachable?: pulumi.Input<boolean>;
+    /** What endpoints without a policy may do. In place. @default "network" */
+    defaultPolicy?: pulumi.Input<DefaultPolicy>;
+    /** How endpoints resolve names. In place. @default `{ mode: "server" }` */
+    dns?: pulumi.Input<DnsArgs>;
+    /** Largest packet in bytes. In place. @default the largest that the underlay carries unfragmented */
+    mtu?: pulumi.Input<number>;
+}
+
+/**
+ * One segment over many hosts: on each a Network `<name>-<host>` with a range of the subnet of its own, and the
+ * OverlayTunnel `<name>-<host>` that joins it to the others.
+ */
 export class OverlayNetwork extends pulumi.ComponentResource {
+    /**
+     * The brand, as that of the resources.
+     * @internal
+     */
     declare readonly __linuxnet: Identity<"overlay-network">;
-    declare readonly networks: Record<string, Network>;
-    on(_host: Host | string): Network {
-        throw new Error("OverlayNetwork comes later.");
+
+    /** The network on each host, by the host's name. */
+    readonly networks: Readonly<Record<string, Network>>;
+
+    // A private name: not enumerable, so that a component that is exported as a whole does not drag its hosts along.
+    readonly #hosts: readonly NamedHost[];
+
+    constructor(name: string, args: OverlayNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
+        const at = `OverlayNetwork "${name}"`;
+        const hosts = listHosts(`${at}: hosts`, args?.hosts);
+        const ranges = assignRanges(at, hosts, args);
+        super("linuxnet:index:OverlayNetwork", name, {}, opts);
+        Object.defineProperty(this, "__linuxnet", { value: { kind: "overlay-network", name } });
+
+        // What is left over goes to the networks, so that their check refuses a misspelt argument.
+        const {
+            hosts: _hosts,
+            prefixPerHost: _prefix,
+            ranges: _ranges,
+            vni,
+            port,
+            encryption,
+            key,
+            ...ofNetwork
+        } = args;
+        const ofTunnel = { vni, port, encryption, key, mtu: args.mtu, labels: args.labels };
+        const range = (of: string, what: keyof HostRange) =>
+            follow(ranges, (all) => (all as Record<string, HostRange>)[of]?.[what]) as Many<string>;
+        const networks: Record<string, Network> = {};
+        for (const [hostName, host] of hosts) {
+            const child = `${name}-${host.__linuxnet.name}`;
+            const own = { host, ipRange: range(hostName, "ipRange"), gateway: range(hostName, "gateway") };
+            const network = new Network(child, { ...ofNetwork, ...own }, { parent: this });
+            const peers = hosts
+                .filter(([peerName]) => peerName !== hostName)
+                .map(([peerName, peer]) => ({
+                    underlayAddress: peer.underlayAddress,
+                    ipRange: range(peerName, "ipRange"),
+                }));
+            new OverlayTunnel(child, { ...ofTunnel, network, peers } as OverlayTunnelArgs, { parent: this });
+            networks[hostName] = network;
+        }
+        this.#hosts = hosts;
+        this.networks = networks;
+        this.registerOutputs({});
     }
+
+    /** True for an OverlayNetwork, also of another installed copy of the package. */
+    static override isInstance(obj: unknown): obj is OverlayNetwork {
+        return isBranded(obj, "overlay-network");
+    }
+
+    /**
+     * The network on one of the hosts.
+     * @throws Error when the host is not one of them
+     */
+    on(host: Host | string): Network {
+        const found = this.#hosts.find(([name, one]) => name === host || one === host);
+        const network = found && this.networks[found[0]];
+        if (network) return network;
+        const wanted = typeof host === "string" ? host : host.__linuxnet.name;
+        const known = this.#hosts.map(([name]) => name).join(", ");
+        throw new Error(`OverlayNetwork "${this.__linuxnet.name}": "${wanted}" is not one of its hosts (${known}).`);
+    }
+}
+
+/** A host and the name it goes by. */
+type NamedHost = readonly [string, Host];
+
+/** What one host has of the segment; arrays for two families. */
+interface HostRange {
+    readonly ipRange: string | string[];
+    readonly gateway: string | string[];
+}
+
+function listHosts(at: string, hosts: OverlayNetworkArgs["hosts"] | undefined): NamedHost[] {
+    if (
+        typeof hosts !== "object" ||
+        hosts === null ||
+        pulumi.Output.isInstance(hosts) ||
+        pulumi.Resource.isInstance(hosts)
+    ) {
+        throw new Error(`${at}: expected a plain array or record of Hosts.`);
+    }
+    const entries = Object.entries(hosts).map(([key, host]): NamedHost => {
+        if (!isBranded(host, "host"))
+            throw new Error(`${at}[${key}]: expected a Host object, not an Output or a reference.`);
+        return [Array.isArray(hosts) ? host.__linuxnet.name : key, host as Host];
+    });
+    const twice = entries.find(([key, host], index) =>
+        entries.some(([k, h], i) => i < index && (k === key || h === host)),
+    );
+    if (twice) throw new Error(`${at}: "${twice[0]}" is given twice.`);
+    return entries;
+}
+
+/** By the host's name; later, where one of the arguments is still to come. */
+function assignRanges(at: string, hosts: readonly NamedHost[], args: OverlayNetworkArgs): unknown {
+    const { subnet, prefixPerHost, ranges } = args;
+    return followDeep({ subnet, prefixPerHost, ranges }, (known) => {
+        const names = hosts.map(([name]) => name);
+        try {
+            const values = known as KnownRanges;
+            return values.ranges === undefined ? rangesByPosition(names, values) : rangesByName(names, values.ranges);
+        } catch (error) {
+            throw new Error(`${at}: ${(error as Error).message}`);
+        }
+    });
+}
+
+interface KnownRanges {
+    readonly subnet: string | string[];
+    readonly prefixPerHost?: number | number[];
+    readonly ranges?: Record<string, string | string[]>;
+}
+
+function rangesByPosition(names: readonly string[], { subnet, prefixPerHost }: KnownRanges): Record<string, HostRange> {
+    const prefixes = [prefixPerHost].flat();
+    const split = [subnet].flat().map((one, index) => splitSubnet(one, names.length, prefixes[index]));
+    const entries = names.map((name, index): [string, HostRange] => {
+        const own = split.flatMap((ranges) => ranges[index] ?? []);
+        const ipRange = own.map(({ range }) => range);
+        const gateway = own.map((one) => one.gateway);
+        return [name, { ipRange: likeGiven(subnet, ipRange), gateway: likeGiven(subnet, gateway) }];
+    });
+    return Object.fromEntries(entries);
+}
+
+function rangesByName(names: readonly string[], ranges: Record<string, string | string[]>): Record<string, HostRange> {
+    const stranger = Object.keys(ranges).find((name) => !names.includes(name));
+    if (stranger !== undefined) throw new Error(`ranges.${stranger}: is not one of the hosts (${names.join(", ")}).`);
+    const entries = names.map((name): [string, HostRange] => {
+        const ipRange = ranges[name];
+        if (ipRange === undefined) throw new Error(`ranges.${name}: is missing, every host needs one.`);
+        return [name, { ipRange, gateway: likeGiven(ipRange, [ipRange].flat().map(firstAddress)) }];
+    });
+    return Object.fromEntries(entries);
+}
+
+/** A single value stays one, several stay an array. */
+function likeGiven(given: string | string[], values: string[]): string | string[] {
+    return Array.isArray(given) ? values : (values[0] ?? []);
 }

@@ -50,6 +50,17 @@ export function follow(value: unknown, project: (value: unknown) => unknown): un
     return settle(value).apply((known) => settle(project(known)));
 }
 
+/** As `follow`, for a value that may have Outputs anywhere inside: `project` gets it without. */
+export function followDeep(value: unknown, project: (value: unknown) => unknown): unknown {
+    return isPending(value) ? settle(value).apply((known) => settle(project(known))) : project(value);
+}
+
+function isPending(value: unknown): boolean {
+    if (pulumi.Output.isInstance(value) || value instanceof Promise) return true;
+    if (typeof value !== "object" || value === null || pulumi.Resource.isInstance(value)) return false;
+    return Object.values(value).some(isPending);
+}
+
 /** `pulumi.output` for values the compiler knows nothing about; resources inside stay the objects they are. */
 function settle(value: unknown): pulumi.Output<unknown> {
     return pulumi.output(value) as unknown as pulumi.Output<unknown>;
@@ -101,16 +112,13 @@ export function connectionOfFirst(
     value: unknown,
     resolve: (element: unknown) => unknown,
 ): unknown {
-    const first = (list: readonly unknown[]) => list.map(resolve).find((element) => isBranded(element, ...expected));
+    const choose = (list: unknown) => {
+        const elements = [list].flat().map(resolve);
+        return connectionOf(at, expected, elements.find((element) => isBranded(element, ...expected)) ?? elements[0]);
+    };
     return follow(value, (known) => {
-        const elements = Array.isArray(known) ? known : [known];
-        const found = first(elements);
-        if (found !== undefined) return connectionOf(at, expected, found);
-        const settled = (list: unknown) => connectionOf(at, expected, first(list as unknown[]) ?? resolve(elements[0]));
-        const comes = elements
-            .map(resolve)
-            .some((element) => pulumi.Output.isInstance(element) || element instanceof Promise);
-        return comes ? settle(elements).apply((list) => settle(settled(list))) : settled(elements);
+        const now = [known].flat().find((element) => isBranded(resolve(element), ...expected));
+        return now === undefined ? followDeep(known, choose) : choose(now);
     });
 }
 

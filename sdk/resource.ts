@@ -113,7 +113,7 @@ export abstract class LinuxnetResource<K extends Kind> extends pulumi.CustomReso
                 owner: {
                     project: pulumi.getProject(),
                     stack: pulumi.getStack(),
-                    urn: pulumi.createUrn(name, type, opts.parent),
+                    urn: predictUrn(name, type, opts.parent),
                     name,
                 },
                 connection: pulumi.secret(connection),
@@ -145,6 +145,15 @@ export function findExisting<T>(
     const props = "host" in unset ? { ...unset, host: projectRef(`${at}: host`, ["host"], host) } : unset;
     const connection = connectionOf(`${at}: host`, ["host"], host);
     return new Existing(readReference(at, definition.kind, lookup), { props, connection, host });
+}
+
+/**
+ * A promise, because the Output depends on the parent: on a component it would mean to wait for all the component's
+ * children, siblings that wait for this resource among them, for ever.
+ */
+function predictUrn(name: string, type: string, parent: pulumi.Resource | undefined): Promise<string> {
+    const urn = pulumi.createUrn(name, type, parent);
+    return new Promise((resolve) => urn.apply(resolve));
 }
 
 /** Programs in plain JavaScript have no types to keep them from these. */

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 export interface Registered {
     readonly type: string;
     readonly name: string;
-    /** Secrets arrive unwrapped; `secrets` of a resource's Output tells. */
+    /** A secret is what `secret` makes of its value. */
     readonly inputs: Record<string, unknown>;
     readonly id: string | undefined;
 }
@@ -41,7 +41,25 @@ export async function inputsOf(registered: readonly Registered[], resource: pulu
 export function settledOf<T>(output: pulumi.Output<T>): Promise<T> {
     return new Promise((resolve, reject) => {
         // `promise` is what Pulumi's own tests use; it rejects when the projection throws, `apply` would not tell.
-        const { promise } = output as unknown as { promise(): Promise<T> };
+        const { promise, isKnown, isSecret } = output as unknown as Settling<T>;
         promise().then(resolve, reject);
+        for (const also of [isKnown, isSecret]) also.catch(() => undefined);
     });
+}
+
+interface Settling<T> {
+    promise(): Promise<T>;
+    readonly isKnown: Promise<boolean>;
+    readonly isSecret: Promise<boolean>;
+}
+
+/** A secret as it goes over the wire. */
+export function secret(value: unknown) {
+    return { [pulumi.runtime.specialSigKey]: pulumi.runtime.specialSecretSig, value };
+}
+
+/** Waits until everything a program made is registered. */
+export async function settle(): Promise<void> {
+    const { waitForRPCs } = pulumi.runtime as unknown as { waitForRPCs(): Promise<void> };
+    await waitForRPCs();
 }

@@ -1,0 +1,254 @@
+import * as pulumi from "@pulumi/pulumi";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import * as linuxnet from "../../../sdk/index.js";
+import { inputsOf, type Registered, secret, settle, settledOf, startEngine } from "./engine.js";
+
+let registered: Registered[];
+beforeEach(async () => {
+    registered = await startEngine();
+});
+afterEach(settle);
+
+const connection = { host: "203.0.113.10", privateKey: "KEY" };
+const owner = { project: "other", stack: "prod", urn: "urn:x", name: "x" };
+const base = { schemaVersion: 1 as const, id: "abc.1@m2", name: "x", machineId: "m2", owner };
+
+function makeWorld() {
+    const host = new linuxnet.Host("edge", { connection });
+    const network = new linuxnet.Network("frontend", { host, subnet: "172.20.0.0/24" });
+    const sandbox = new linuxnet.Sandbox("web", { host });
+    const endpoint = sandbox.connect(network, { aliases: "www" });
+    const mapping = new linuxnet.PortMapping("http", { target: endpoint, ports: "8080:80" });
+    const policy = new linuxnet.FirewallPolicy("access", { target: [endpoint, sandbox] });
+    const tunnel = new linuxnet.OverlayTunnel("tunnel", { network, vni: 7, key: "SHARED" });
+    return { host, network, sandbox, endpoint, mapping, policy, tunnel };
+}
+
+test("owner: says who made the object", async () => {
+    const { endpoint } = makeWorld();
+    const inputs = await inputsOf(registered, endpoint, "web-frontend");
+    expect(inputs["owner"]).toEqual({
+        project: "shop",
+        stack: "prod",
+        urn: "urn:pulumi:prod::shop::pulumi-nodejs:dynamic/linuxnet:Endpoint::web-frontend",
+        name: "web-frontend",
+    });
+});
+
+test("owner: the URN names the parent", async () => {
+    const parent = new pulumi.ComponentResource("shop:index:Tier", "tier");
+    const host = new linuxnet.Host("edge", { connection }, { parent });
+    const inputs = await inputsOf(registered, host, "edge");
+    const urn = "urn:pulumi:prod::shop::shop:index:Tier$pulumi-nodejs:dynamic/linuxnet:Host::edge";
+    expect(inputs["owner"]).toMatchObject({ urn });
+});
+
+test("owner: children of one component may depend on each other", async () => {
+    const parent = new pulumi.ComponentResource("shop:index:Tier", "tier");
+    const host = new linuxnet.Host("edge", { connection }, { parent });
+    new linuxnet.Network("frontend", { host }, { parent });
+    await settle();
+    expect(registered.map(({ name }) => name)).toEqual(["tier", "edge", "frontend"]);
+});
+
+test("connection: is one secret everywhere, and so is the key of a tunnel", async () => {
+    const { tunnel, ...others } = makeWorld();
+    for (const resource of [tunnel, ...Object.values(others)]) {
+        expect(await pulumi.isSecret(resource.connection)).toBe(true);
+        expect(await settledOf(resource.connection)).toEqual(connection);
+    }
+    expect(await pulumi.isSecret(tunnel.key)).toBe(true);
+    expect(await pulumi.isSecret(tunnel.vni)).toBe(false);
+});
+
+test("inputs: arguments go as they were written, undefined ones and outputs not at all", async () => {
+    const { network, mapping } = makeWorld();
+    const inputs = await inputsOf(registered, network, "frontend");
+    expect(Object.keys(inputs).sort()).toEqual(["__provider", "connection", "host", "owner", "subnet"]);
+    expect(inputs["subnet"]).toBe("172.20.0.0/24");
+    expect(await inputsOf(registered, mapping, "http")).toMatchObject({
+        target: { kind: "endpoint", id: "web-frontend.1@machine" },
+        ports: "8080:80",
+    });
+});
+
+test("inputs: a misspelt argument travels on, so that check can name the right one", async () => {
+    const host = new linuxnet.Host("edge", { connection });
+    const network = new linuxnet.Network("frontend", { host, subnett: "172.20.0.0/24" } as never);
+    expect(await inputsOf(registered, network, "frontend")).toMatchObject({ subnett: "172.20.0.0/24" });
+});
+
+test("outputs: every one is there as an Output, also those the provider computes", () => {
+    const { network, sandbox } = makeWorld();
+    for (const output of [network.gateways, network.reference, network.drift, network.name, sandbox.podmanArgs]) {
+        expect(pulumi.Output.isInstance(output)).toBe(true);
+    }
+});
+
+test("isInstance: tells the kinds apart, and Outputs and plain objects from resources", () => {
+    const world = makeWorld();
+    const classes = [
+        linuxnet.Host,
+        linuxnet.Network,
+        linuxnet.Sandbox,
+        linuxnet.Endpoint,
+        linuxnet.PortMapping,
+        linuxnet.FirewallPolicy,
+        linuxnet.OverlayTunnel,
+    ];
+    const table = Object.values(world).map((resource) => classes.map((one) => one.isInstance(resource)));
+    expect(table).toEqual(classes.map((_, row) => classes.map((_, column) => row === column)));
+    for (const other of [undefined, null, 1, "text", {}, pulumi.output(world.network)]) {
+        expect(linuxnet.Network.isInstance(other)).toBe(false);
+    }
+});
+
+test("isInstance: recognises a resource of another installed copy of the package", () => {
+    const foreign = Object.defineProperty({}, "__linuxnet", { value: { kind: "network", name: "frontend" } });
+    expect(linuxnet.Network.isInstance(foreign)).toBe(true);
+});
+
+test("the brand does not show in a resource that is exported as a whole", () => {
+    expect(Object.keys(makeWorld().sandbox)).not.toContain("__linuxnet");
+});
+
+test("get: reads the object with the id of its reference, over the given host", async () => {
+    const host = new linuxnet.Host("edge", { connection });
+    const reference = pulumi.output({ ...base, kind: "network" as const });
+    const network = linuxnet.Network.get("frontend", reference, { host });
+    const inputs = await inputsOf(registered, network, "frontend");
+    expect(registered.find(({ name }) => name === "frontend")?.id).toBe("abc.1@m2");
+    expect(inputs).toMatchObject({ host: { kind: "host", id: "edge.1@machine" }, connection: secret(connection) });
+    const sandbox = linuxnet.Sandbox.get("web", { ...base, kind: "sandbox" }, { host });
+    const endpoint = sandbox.connect(network);
+    expect(await inputsOf(registered, endpoint, "web-frontend")).toMatchObject({
+        network: { kind: "network", id: "abc.1@m2" },
+        connection: secret(connection),
+    });
+    expect(await pulumi.isSecret(endpoint.connection)).toBe(true);
+});
+
+test("get: a Host takes its own connection", async () => {
+    const host = linuxnet.Host.get("edge", { ...base, kind: "host" }, { connection });
+    expect(await inputsOf(registered, host, "edge")).toMatchObject({ connection: secret(connection) });
+    expect(await pulumi.isSecret(host.connection)).toBe(true);
+});
+
+test("get: refuses a name and a reference of another kind", () => {
+    const host = new linuxnet.Host("edge", { connection });
+    expect(() => linuxnet.Network.get("frontend", { name: "frontend" }, { host })).toThrow(
+        'Network.get("frontend"): looking up by name comes later. Pass its reference.',
+    );
+    expect(() => linuxnet.Network.get("frontend", { ...base, kind: "sandbox" } as never, { host })).toThrow(
+        'Network.get("frontend"): got a reference to a Sandbox, expected a Network.',
+    );
+});
+
+test.each([
+    [{ import: "abc" }, "the option import does not apply to this resource. Take over what exists"],
+    [{ id: "abc" }, "the option id does not apply to this resource. Observe what another stack owns"],
+    [{ provider: {} }, "the option provider does not apply to this resource."],
+])("the options %o are refused in plain JavaScript too", (opts, message) => {
+    expect(() => new linuxnet.Host("edge", { connection }, opts as never)).toThrow(message);
+});
+
+test("what is taken from elsewhere cannot be given", () => {
+    const host = new linuxnet.Host("edge", { connection });
+    expect(() => new linuxnet.Network("frontend", { host, connection } as never)).toThrow(
+        'Network "frontend": connection is an output and cannot be given.',
+    );
+    expect(() => new linuxnet.Network("frontend", undefined as never)).toThrow("the arguments are missing");
+    expect(() => new linuxnet.Host("edge", {} as never)).toThrow('Host "edge": connection: got nothing');
+});
+
+test("additionalSecretOutputs of the program are kept", async () => {
+    const host = new linuxnet.Host("edge", { connection, labels: { a: "b" } }, { additionalSecretOutputs: ["labels"] });
+    expect(await settledOf(host.labels)).toEqual({ a: "b" });
+});
+
+test("endpoint: routes go via an address or another endpoint", async () => {
+    const { network, sandbox, endpoint } = makeWorld();
+    const routed = new linuxnet.Endpoint("routed", {
+        sandbox,
+        network,
+        routes: [
+            { to: "10.0.0.0/8", via: "172.20.0.9" },
+            { to: "10.1.0.0/16", via: endpoint, metric: 5 },
+        ],
+    });
+    expect((await inputsOf(registered, routed, "routed"))["routes"]).toEqual([
+        { to: "10.0.0.0/8", via: "172.20.0.9" },
+        { to: "10.1.0.0/16", via: { kind: "endpoint", id: "web-frontend.1@machine" }, metric: 5 },
+    ]);
+});
+
+test("port mapping: targets keep their port and weight; the first object gives the connection", async () => {
+    const { endpoint } = makeWorld();
+    const mapping = new linuxnet.PortMapping("spread", {
+        target: [
+            { ...base, kind: "endpoint" },
+            { endpoint: pulumi.output(endpoint), port: 81, weight: 2 },
+        ],
+    });
+    expect(await inputsOf(registered, mapping, "spread")).toMatchObject({
+        target: [
+            { kind: "endpoint", id: "abc.1@m2" },
+            { endpoint: { kind: "endpoint", id: "web-frontend.1@machine" }, port: 81, weight: 2 },
+        ],
+        connection: secret(connection),
+    });
+});
+
+test("policy: peers are references, and texts as they are", async () => {
+    const { host, network, sandbox, endpoint } = makeWorld();
+    const policy = new linuxnet.FirewallPolicy("peers", {
+        target: pulumi.output(endpoint),
+        ingress: [
+            { action: "allow", from: [endpoint, "10.0.0.0/8", pulumi.output(network), { ...base, kind: "sandbox" }] },
+            pulumi.output({ action: "drop" as const, from: host, ports: [5432] }),
+            { action: "allow" },
+        ],
+        egress: [{ action: "allow", to: sandbox }],
+    });
+    const inputs = await inputsOf(registered, policy, "peers");
+    expect(inputs).toMatchObject({
+        target: { kind: "endpoint", id: "web-frontend.1@machine" },
+        connection: secret(connection),
+    });
+    expect(inputs["ingress"]).toEqual([
+        {
+            action: "allow",
+            from: [
+                { kind: "endpoint", id: "web-frontend.1@machine" },
+                "10.0.0.0/8",
+                { kind: "network", id: "frontend.1@machine" },
+                { kind: "sandbox", id: "abc.1@m2" },
+            ],
+        },
+        { action: "drop", from: { kind: "host", id: "edge.1@machine" }, ports: [5432] },
+        { action: "allow" },
+    ]);
+    expect(inputs["egress"]).toEqual([{ action: "allow", to: { kind: "sandbox", id: "web.1@machine" } }]);
+});
+
+test("policy: a peer of the wrong kind is named by its place", () => {
+    const { endpoint, mapping } = makeWorld();
+    const ingress = [{ action: "allow" as const, from: [endpoint, mapping as never] }];
+    expect(() => new linuxnet.FirewallPolicy("wrong", { target: endpoint, ingress })).toThrow(
+        'FirewallPolicy "wrong": ingress[0].from[1]: got a PortMapping, expected an Endpoint or Sandbox or Network or Host.',
+    );
+});
+
+test("tunnel: peers are hosts with their address, addresses, and ranges", async () => {
+    const { network, host } = makeWorld();
+    const peers = [host, "192.0.2.9", { underlayAddress: "192.0.2.8", ipRange: "10.64.1.0/24" }, pulumi.output(host)];
+    const tunnel = new linuxnet.OverlayTunnel("peers", { network, vni: 9, peers });
+    const value = {
+        host: { kind: "host", id: "edge.1@machine" },
+        underlayAddress: await settledOf(host.underlayAddress),
+    };
+    expect((await inputsOf(registered, tunnel, "peers"))["peers"]).toEqual([value, peers[1], peers[2], value]);
+    expect(() => new linuxnet.OverlayTunnel("ref", { network, vni: 9, peers: [{ ...base, kind: "host" }] })).toThrow(
+        'OverlayTunnel "ref": peers[0]: a reference to a Host has no underlay address.',
+    );
+});
