@@ -1,13 +1,7 @@
 import { maxHosts } from "./address-plan.js";
 import { onExit } from "./exit.js";
-import {
-    generateKeyPair,
-    type LabHost,
-    type LabMachine,
-    type StartedMachine,
-    startNetnsClient,
-    startNetnsHost,
-} from "./netns-host.js";
+import { generateKeyPair } from "./key-pair.js";
+import { type LabHost, type LabMachine, type StartedMachine, startNetnsClient, startNetnsHost } from "./netns-host.js";
 import { type LabProbeOptions, type LabProbeResult, probePort } from "./probe.js";
 import { type LabRecord, openRecord, reapDeadLabs } from "./record.js";
 import { checkRequirements } from "./requirements.js";

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { utils } from "ssh2";
 import { hostNumbers, planMachine } from "./address-plan.js";
 import { execInside, type LabCommand, type LabExecOptions, type LabExecResult, type LabSandbox } from "./exec.js";
+import { generateKeyPair, type KeyPair } from "./key-pair.js";
 import { type Namespace, startNamespace } from "./namespace.js";
 import { machineScript } from "./netns-script.js";
 import { type LabProcess, spawnInside } from "./spawn.js";
@@ -50,17 +50,8 @@ export type LabHost = LabMachine &
 /** A machine and what holds it open. */
 export type StartedMachine<T extends LabMachine> = { readonly machine: T; readonly namespace: Namespace };
 
-/** A key pair: both halves as text in OpenSSH form. */
-export type KeyPair = { readonly private: string; readonly public: string };
-
 /** Who logs in to a lab's hosts. */
 export type Login = { readonly user: "root" | "deploy"; readonly key: KeyPair };
-
-/** Makes a new ed25519 key. */
-export function generateKeyPair(): KeyPair {
-    const pair = utils.generateKeyPairSync("ed25519");
-    return { private: pair.private, public: pair.public.trim() };
-}
 
 /** Starts a machine without sshd that stands for a user's computer outside the hosts. */
 export async function startNetnsClient(underlay: Underlay): Promise<StartedMachine<LabMachine>> {

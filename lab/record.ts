@@ -69,7 +69,12 @@ export function reapDeadLabs(): void {
     for (const name of listRecords()) {
         const path = join(recordFolder, name);
         const record = readRecord(path);
-        if (record !== undefined && !isRunning(record.owner)) clear(path, record);
+        if (record === undefined || isRunning(record.owner)) continue;
+        try {
+            clear(path, record);
+        } catch {
+            // Another process reaps the same folder right now. What is still there the next lab finds again.
+        }
     }
 }
 
