@@ -47,13 +47,13 @@ export type PolicyPeer = PolicyTarget | string;
 /** What a rule says, in either direction. The first match decides. */
 export interface RuleArgs {
     action: pulumi.Input<RuleAction>;
-    /** Names ("tcp", "udp", "sctp", "icmp", "icmpv6", "any") or numbers. @default "tcp" with `ports`, else "any" */
+    /** Names ("tcp", "udp", "sctp", "icmp", "esp", "ah", "gre") or IANA numbers. @default "tcp" with `ports`, else every protocol */
     protocol?: Many<string | number>;
     /** Numbers, ranges "8000-8010", or with their protocol "5432/tcp". @default every port */
     ports?: Many<number | string>;
     /** Names ("echo-request") or numbers. @default every type */
     icmpTypes?: Many<string | number>;
-    /** What a refused peer is told. @default "port-unreachable" */
+    /** What a refused peer is told. @default "admin-prohibited" */
     rejectWith?: pulumi.Input<RejectWith>;
     /** Beyond the limit the rule does not match. */
     limit?: pulumi.Input<LimitArgs>;
@@ -88,8 +88,8 @@ export interface LimitArgs {
 export type PeerValue = RefValue | string;
 
 /** Rules in canonical form. */
-export type IngressRule = pulumi.Unwrap<RuleArgs> & { readonly from?: PeerValue | PeerValue[] };
-export type EgressRule = pulumi.Unwrap<RuleArgs> & { readonly to?: PeerValue | PeerValue[] };
+export type IngressRule = pulumi.Unwrap<RuleArgs> & { readonly from?: PeerValue[] };
+export type EgressRule = pulumi.Unwrap<RuleArgs> & { readonly to?: PeerValue[] };
 
 export type RuleAction = "allow" | "drop" | "reject";
 export type RejectWith = "tcp-reset" | "port-unreachable" | "host-unreachable" | "admin-prohibited";
@@ -116,7 +116,7 @@ const kinds = ["endpoint", "sandbox", "network", "host"] as const;
  * neighbour discovery and questions to the network's own resolver always pass.
  */
 export class FirewallPolicy extends LinuxnetResource<"firewall-policy"> {
-    declare readonly target: pulumi.Output<RefValue | RefValue[]>;
+    declare readonly target: pulumi.Output<RefValue[]>;
     declare readonly ingress: pulumi.Output<IngressRule[] | undefined>;
     declare readonly egress: pulumi.Output<EgressRule[] | undefined>;
     declare readonly defaultAction: pulumi.Output<RuleAction | undefined>;

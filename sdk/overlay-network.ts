@@ -25,7 +25,7 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
      * families. Every host needs one. In place.
      */
     ranges?: pulumi.Input<Record<string, Many<string>>>;
-    /** Number of the segment, 1 to 16777215. Replaces. */
+    /** Number of the segment, 1 to 16777215. In place. */
     vni: pulumi.Input<number>;
     /** UDP port. In place. @default 4789 */
     port?: pulumi.Input<number>;

@@ -16,7 +16,7 @@ import {
 export interface OverlayTunnelArgs extends CommonArgs {
     /** The network of this host that the tunnel joins to the segment. Replaces. */
     network: Ref<Network>;
-    /** Number of the segment, 1 to 16777215; the same on all its hosts. Replaces. */
+    /** Number of the segment, 1 to 16777215; the same on all its hosts. In place. */
     vni: pulumi.Input<number>;
     /**
      * The other hosts of the segment. With an `ipRange` the host owns that part of the subnet, and forwarding follows

@@ -101,13 +101,13 @@ const unset: Unset<PortMapping> = {
 
 /** Publishes ports of the host to one or several endpoints. */
 export class PortMapping extends LinuxnetResource<"port-mapping"> {
-    declare readonly target: pulumi.Output<PortTarget | PortTarget[]>;
+    declare readonly target: pulumi.Output<PortTarget[]>;
     declare readonly targetPort: pulumi.Output<number | string | undefined>;
     /** The port on the host; of several the first. */
     declare readonly hostPort: pulumi.Output<number>;
-    declare readonly protocol: pulumi.Output<Protocol | Protocol[] | undefined>;
+    declare readonly protocol: pulumi.Output<Protocol[] | undefined>;
     declare readonly ports: pulumi.Output<(string | pulumi.Unwrap<PortArgs>)[] | undefined>;
-    declare readonly hostAddress: pulumi.Output<string | string[] | undefined>;
+    declare readonly hostAddress: pulumi.Output<string[] | undefined>;
     declare readonly existingFlows: pulumi.Output<ExistingFlows | undefined>;
     declare readonly drainTimeoutMs: pulumi.Output<number | undefined>;
     declare readonly sourceAddress: pulumi.Output<SourceAddress | undefined>;

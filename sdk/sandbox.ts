@@ -80,8 +80,8 @@ export class Sandbox extends LinuxnetResource<"sandbox"> {
 
     /** What runs a command inside it: `ip netns exec <name>`. */
     declare readonly exec: pulumi.Output<string>;
-    /** Arguments that start a Podman container inside it. */
-    declare readonly podmanArgs: pulumi.Output<string[]>;
+    /** What puts a Podman container inside it: `--network ns:/run/netns/<name>`. */
+    declare readonly podmanArgs: pulumi.Output<string>;
 
     constructor(name: string, args: SandboxArgs, opts?: ResourceOptions) {
         const project = (at: string) => ({
