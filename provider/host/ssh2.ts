@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import type { AnyAuthMethod, Client, ClientChannel } from "ssh2";
 import { type Connection, describeConnection } from "../model/connection.js";
 import { resolveCredentials } from "./credentials.js";
@@ -48,7 +48,11 @@ export async function spawnSsh2(
                 });
                 client.once("ready", () => {
                     stage = "did not start a shell";
-                    execute(client, socket, command).then((channel) => resolve(wrap(client, channel, destroy)), reject);
+                    // Wrapped at once: a shell that ends at once may say so in the packet of this answer.
+                    client.exec(renderRootCommand(command), (error, channel) => {
+                        if (error === undefined) resolve(wrap(client, channel, destroy));
+                        else reject(error);
+                    });
                 });
                 client.connect({
                     sock: socket,
@@ -80,16 +84,6 @@ function isSkippedCredential(error: Error & { level?: string }): boolean {
     return error.level === "agent" || error.message.startsWith("Error while signing");
 }
 
-function execute(client: Client, socket: Socket, command: RootCommand): Promise<ClientChannel> {
-    return new Promise((resolve, reject) => {
-        socket.setNoDelay(true);
-        client.exec(renderRootCommand(command), (error, channel) => {
-            if (error === undefined) resolve(channel);
-            else reject(error);
-        });
-    });
-}
-
 function wrap(client: Client, channel: ClientChannel, destroy: () => void): ShellProcess {
     for (const stream of [channel, channel.stderr]) stream.on("error", () => {});
     const ended = new Promise<ProcessEnd>((resolve) => {
@@ -100,15 +94,16 @@ function wrap(client: Client, channel: ClientChannel, destroy: () => void): Shel
                     ? "the host stopped answering"
                     : `the connection broke (${error.message})`;
         });
+        let exitCode: number | undefined;
         channel.once("exit", (code: number | null, signal?: string) => {
-            if (code === null) lost = `the shell was killed by ${signal}`;
-            else lost = `the shell ended with exit code ${code}`;
-            channel.once("close", () =>
-                resolve(code === null ? { reason: lost ?? "" } : { reason: lost ?? "", exitCode: code }),
-            );
+            lost = code === null ? `the shell was killed by ${signal}` : `the shell ended with exit code ${code}`;
+            exitCode = code ?? undefined;
         });
-        client.once("close", () => resolve({ reason: lost ?? "the host closed the connection" }));
-        channel.once("close", () => setImmediate(() => resolve({ reason: lost ?? "the host closed the shell" })));
+        // A turn later, so that the last words on both pipes have been read.
+        const finish = (reason: string) =>
+            setImmediate(() => resolve({ reason: lost ?? reason, ...(exitCode === undefined ? {} : { exitCode }) }));
+        channel.once("close", () => finish("the host closed the shell"));
+        client.once("close", () => finish("the host closed the connection"));
     });
     return { stdin: channel.stdin, stdout: channel.stdout, stderr: channel.stderr, ended, destroy };
 }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createHost, type LabHost } from "../../lab/index.js";
 import { watchEngine } from "../../provider/host/engine-watch.js";
 import { openShell } from "../../provider/host/open-shell.js";
-import { ConnectionError, type Shell } from "../../provider/host/shell.js";
+import { ConnectionError } from "../../provider/host/shell.js";
 import { connectionTo, openUsing } from "./host-connection.js";
 
 const within = { timeoutMs: 20_000 };
@@ -13,6 +13,8 @@ let host: LabHost;
 
 beforeAll(async () => {
     host = await createHost();
+    await host.exec(`useradd -m -d /run/home-deploy -p '*' deploy; cp /etc/ssh/authorized_keys/root /etc/ssh/authorized_keys/deploy
+        echo 'deploy ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/deploy; chmod 440 /etc/sudoers.d/deploy`);
 });
 
 afterAll(() => host[Symbol.asyncDispose]());
@@ -26,11 +28,6 @@ function failureOf(run: Promise<unknown>): Promise<ConnectionError> {
     );
 }
 
-/** The sshd process that serves a shell, by its id inside the host. */
-async function serverOf(shell: Shell): Promise<string> {
-    return (await shell.run("echo $PPID", within)).stdout.trim();
-}
-
 async function waitFor(isTrue: () => Promise<boolean>): Promise<void> {
     for (const until = Date.now() + 5000; Date.now() < until; await sleep(20)) if (await isTrue()) return;
     throw new Error("It did not come true within 5 s.");
@@ -38,27 +35,34 @@ async function waitFor(isTrue: () => Promise<boolean>): Promise<void> {
 
 const exists = async (path: string) => (await host.exec(["test", "-e", path], { check: false })).exitCode === 0;
 
-test("shell: sshd killed in the middle rejects all runs; the script ends its work, the queued one never starts", async () => {
-    await using shell = await openUsing(connectionTo(host));
-    const server = await serverOf(shell);
-    const running = failureOf(
-        shell.run("touch /run/started; sleep 0.5; echo into the void; echo x >&2; touch /run/finished", within),
-    );
-    const queued = failureOf(shell.run("touch /run/queued", within));
-    await waitFor(() => exists("/run/started"));
-    await host.exec(["kill", "-9", server]);
-    for (const error of await Promise.all([running, queued])) {
-        expect(error).toBeInstanceOf(ConnectionError);
-        expect(error.message).toMatch(
-            /^root@\S+: the host closed .* before a script had ended\. Run the same command again\.$/,
+test.each([
+    ["root", {}],
+    ["sudo", { user: "deploy", sudo: true }],
+] as const)(
+    "shell: as %s, sshd killed in the middle rejects all runs; the script ends its work, the queued one never starts",
+    async (_name, changes) => {
+        await host.exec("rm -f /run/started /run/finished /run/queued");
+        await using shell = await openUsing(connectionTo(host, changes));
+        const running = failureOf(
+            shell.run("touch /run/started; sleep 0.5; echo into the void; echo x >&2; touch /run/finished", within),
         );
-        expect(error.mayHeal).toBe(true);
-    }
-    expect(await failureOf(shell.run("true", within))).toBeInstanceOf(ConnectionError);
-    await waitFor(() => exists("/run/finished"));
-    await sleep(300);
-    expect(await exists("/run/queued")).toBe(false);
-});
+        const queued = failureOf(shell.run("touch /run/queued", within));
+        await waitFor(() => exists("/run/started"));
+        // The processes that serve a login are called `sshd: <user>...`.
+        await host.exec("kill -9 $(ps -e -o pid=,args= | sed -n 's/^ *\\([0-9]*\\) sshd: [a-z].*/\\1/p')");
+        for (const error of await Promise.all([running, queued])) {
+            expect(error).toBeInstanceOf(ConnectionError);
+            expect(error.message).toMatch(
+                /^\w+@\S+: the host closed .* before a script had ended\. Run the same command again\.$/,
+            );
+            expect(error.mayHeal).toBe(true);
+        }
+        expect(await failureOf(shell.run("true", within))).toBeInstanceOf(ConnectionError);
+        await waitFor(() => exists("/run/finished"));
+        await sleep(300);
+        expect(await exists("/run/queued")).toBe(false);
+    },
+);
 
 test("shell: a script that kills the shell itself is an error, not a hang", async () => {
     await using shell = await openUsing(connectionTo(host));
