@@ -24,6 +24,12 @@ function defaultUnderlay(facts: HostFacts): string | undefined {
     return route?.source ?? (onRoute ?? first)?.address.split("/")[0];
 }
 
+/** Where users reach it: follows the connection when the program does not say. */
+function addressesOf(inputs: Props, underlayAddress: unknown): { publicAddress: unknown; address: unknown } {
+    const publicAddress = inputs["publicAddress"] ?? connectionOf(inputs).host ?? underlayAddress;
+    return { publicAddress, address: publicAddress };
+}
+
 /** The connection in the words of @pulumi/command. */
 function commandConnection(connection: Connection): Props {
     const { host, port, user, privateKey, privateKeyPassword, password, agentSocketPath } = connection;
@@ -43,14 +49,11 @@ async function outputsOf(host: Host, inputs: Props, generation: string): Promise
         owner,
     };
     const underlayAddress = (inputs["underlayAddress"] as string | undefined) ?? defaultUnderlay(facts);
-    const publicAddress =
-        (inputs["publicAddress"] as string | undefined) ?? connectionOf(inputs).host ?? underlayAddress;
     return withoutUndefined({
         name: owner.name,
         ...inputs,
         underlayAddress,
-        publicAddress,
-        address: publicAddress,
+        ...addressesOf(inputs, underlayAddress),
         machineId: facts.machineId,
         kernel: facts.kernel,
         nftables: facts.nftables,
@@ -87,7 +90,9 @@ export const hostHandler: Handler = {
     check: async (_olds, news) => checkInputs("host", hostSchema, news),
 
     async diff(_id, olds, news) {
-        const { changes } = compare(olds, news, [], []);
+        const { changes: differs } = compare(olds, news, [], []);
+        const underlayAddress = news["underlayAddress"] ?? olds["underlayAddress"];
+        const changes = differs || addressesOf(news, underlayAddress).address !== olds["address"];
         return { changes, replaces: [], deleteBeforeReplace: false, stables: ["machineId"] };
     },
 
@@ -108,14 +113,13 @@ export const hostHandler: Handler = {
     },
 
     async update(_id, olds, news) {
-        const { underlayAddress, publicAddress } = { ...olds, ...news } as Props;
+        const { underlayAddress } = { ...olds, ...news } as Props;
         return {
             outs: withoutUndefined({
                 ...olds,
                 ...news,
                 underlayAddress,
-                publicAddress,
-                address: publicAddress,
+                ...addressesOf(news, underlayAddress),
                 commandConnection: commandConnection(connectionOf(news)),
             }),
         };
