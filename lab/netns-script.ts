@@ -79,9 +79,9 @@ END
     unset LAB_HOST_KEY LAB_AUTHORIZED_KEY
     "$(command -v sshd)" -D -e -f /etc/ssh/sshd_config </dev/null >/dev/null &
 fi
-echo ready
-exec >/dev/null </dev/null
 # This shell stays as pid 1 and buries orphans, even when a test kills sshd.
-sleep infinity &
+sleep infinity </dev/null >/dev/null &
+echo ready
+exec </dev/null >/dev/null
 wait
 `;
