@@ -13,6 +13,7 @@ import { type Kind, kindTitles } from "./model/kind.js";
 import type { HostObject } from "./model/object.js";
 import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import { Refusal } from "./model/refusal.js";
+import type { World } from "./model/world.js";
 import { sessionOf } from "./sessions.js";
 
 /** Properties of a resource as the engine passes them. */
@@ -112,14 +113,20 @@ function refuseOtherMachine(host: Host, machineId: string): void {
     );
 }
 
-function outputsOf(kind: ObjectKind<HostObject>, object: HostObject, inputs: Props, machineId: string): Props {
+function outputsOf(
+    kind: ObjectKind<HostObject>,
+    object: HostObject,
+    inputs: Props,
+    world: World,
+    machineId: string,
+): Props {
     const id = formatId({ key: object.key, generation: object.generation, machineId });
     const { owner } = object;
     const reference: ReferenceValue = { schemaVersion: 1, kind: kind.kind, id, name: object.name, machineId, owner };
     return withoutUndefined({
         name: object.name,
         ...inputs,
-        ...kind.outputs(object),
+        ...kind.outputs(object, world, connectionOf(inputs).host ?? "127.0.0.1"),
         schemaVersion: 1,
         machineId,
         reference,
@@ -180,7 +187,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         const object = world.objects.get(key);
         if (object === undefined) throw new Error("it was removed by another program at once. Try again.");
         const id = formatId({ key, generation: object.generation, machineId: host.facts.machineId });
-        return { id, outs: outputsOf(kind, object, inputs, host.facts.machineId) };
+        return { id, outs: outputsOf(kind, object, inputs, world, host.facts.machineId) };
     }
 
     return {
@@ -213,7 +220,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             const { world, driftOf } = await host.observe();
             const object = world.objects.get(key);
             if (object === undefined) return { id: "" };
-            return { id, props: { ...outputsOf(kind, object, props, machineId), drift: driftOf(key) } };
+            return { id, props: { ...outputsOf(kind, object, props, world, machineId), drift: driftOf(key) } };
         },
 
         async update(id, olds, news) {

@@ -42,15 +42,18 @@ export function groupLines(lines: readonly Line[]): Group[] {
     return groups;
 }
 
-/** Shell text for a group; `tail` follows the command on its line (`|| fail 3`), `force` goes on after errors. */
-export function renderGroup(group: Group, tail: string, force = false): string {
+/**
+ * Shell text for a group; `tail` follows the command on its line (`|| fail 3`), `force` goes on after errors, `shows` are
+ * batch lines whose JSON is printed when all went well: reading back costs no process of its own.
+ */
+export function renderGroup(group: Group, tail: string, force = false, shows: readonly string[] = []): string {
     const { netns, lines } = group;
-    const flag = force ? " -force" : "";
+    const flag = force ? " -force" : shows.length > 0 ? " -j -d" : "";
     switch (group.tool) {
         case "ip":
         case "bridge": {
             const inside = netns === undefined ? "" : ` -n ${quote(netns)}`;
-            const batch = hereDocument(lines.map((line) => line.args.map(batchWord).join(" ")));
+            const batch = hereDocument([...lines.map((line) => line.args.map(batchWord).join(" ")), ...shows]);
             return `${group.tool}${inside}${flag} -batch - ${batch}`.replace("%TAIL%", ` ${tail}`);
         }
         case "nft":
@@ -63,6 +66,12 @@ export function renderGroup(group: Group, tail: string, force = false): string {
                 "%TAIL%",
                 ` ${tail}`,
             );
+        }
+        case "conntrack": {
+            // It ends with 1 when nothing matched; each call walks the whole table, so an empty one is not walked.
+            const cuts = lines.map((line) => `conntrack -D ${line.args.map(quote).join(" ")} >/dev/null 2>&1 || :`);
+            const count = "/proc/sys/net/netfilter/nf_conntrack_count";
+            return `if [ -r ${count} ] && read -r n <${count} && [ "$n" -gt 0 ]; then\n${cuts.join("\n")}\nfi\n`;
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

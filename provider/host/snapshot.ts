@@ -36,12 +36,14 @@ function sysctlsOf(items: readonly Item[]): Map<string, string[]> {
 const readSysctls = (keys: readonly string[]) =>
     `for k in ${keys.map(quote).join(" ")}; do if [ -r /proc/sys/$k ]; then read -r v </proc/sys/$k; echo "$k $v"; fi; done`;
 
+const namespaceShows = ["addr show", "route show table all", "rule show"];
+
 function insideNamespace(netns: string, sysctls: readonly string[]): string[] {
     const path = quote(`/run/netns/${netns}`);
     return [
         `if [ -e ${path} ]; then`,
         `echo '@@ namespace ${netns}'`,
-        `ip -n ${quote(netns)} -j -d -batch - <<'END'\naddr show\nroute show table all\nrule show\nEND`,
+        `ip -n ${quote(netns)} -j -d -batch - <<'END'\n${namespaceShows.join("\n")}\nEND`,
         ...(sysctls.length === 0
             ? []
             : [`echo '@@ sysctl ${netns}'`, `nsenter --net=${path} sh <<'END'\n${readSysctls(sysctls)}\nEND`]),
@@ -49,20 +51,14 @@ function insideNamespace(netns: string, sysctls: readonly string[]): string[] {
     ];
 }
 
-/** Reads back what a transaction touched: interfaces, addresses and routes; nft has its own atomicity. */
-export function readBackScript(items: readonly Item[]): string {
-    const links = items.flatMap((item) => {
+/** Batch lines that read back what a transaction touched in one namespace; nft has its own atomicity. */
+export function readBackLines(items: readonly Item[], netns: string | undefined): string[] {
+    if (netns !== undefined) return namespaceShows;
+    const names = items.flatMap((item) => {
         if (item.type === "bridge" || item.type === "veth" || item.type === "vxlan") return [item.name];
         return item.type === "address" && item.netns === undefined ? [item.dev] : [];
     });
-    const lines: string[] = [];
-    if (links.length > 0) {
-        const shows = [...new Set(links)].map((name) => `addr show dev ${name}`);
-        lines.push("echo '@@ links'", `ip -j -d -batch - <<'END'\n${shows.join("\n")}\nEND`);
-    }
-    const sysctls = sysctlsOf(items);
-    for (const netns of namespacesOf(items)) lines.push(...insideNamespace(netns, sysctls.get(netns) ?? []));
-    return `${lines.join("\n")}\n`;
+    return [...new Set(names)].map((name) => `addr show dev ${name}`);
 }
 
 /** Reads everything the items are about, and the manifest, in one go. */

@@ -4,7 +4,7 @@ import { type Plan, plan } from "../kernel/plan.js";
 import type { World } from "../model/world.js";
 import { printManifest, renderManifestChange, runDirectory } from "./manifest.js";
 import { type Group, groupLines, quote, renderGroup } from "./quote.js";
-import { readBackScript } from "./snapshot.js";
+import { readBackLines } from "./snapshot.js";
 
 /** Exit codes of a transaction's script; everything but `done` left the host as it was. */
 export const exits = { done: 0, locked: 74, stale: 75, taken: 76, failed: 77 } as const;
@@ -112,7 +112,14 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
     const numbered: Group[] = [];
     const apply = stages.flatMap(({ name, groups }) => [
         `s=${name}; echo $s >$r/stage`,
-        ...groups.map((group) => renderGroup(group, `|| fail ${numbered.push(group) - 1}`)),
+        ...groups.map((group, i) => {
+            const tail = `|| fail ${numbered.push(group) - 1}`;
+            const isLast = !groups.slice(i + 1).some((later) => later.tool === "ip" && later.netns === group.netns);
+            const shows = name === 3 && group.tool === "ip" && isLast ? readBackLines(steps.touched, group.netns) : [];
+            if (shows.length === 0) return renderGroup(group, tail);
+            const section = group.netns === undefined ? "links" : `namespace ${group.netns}`;
+            return `echo ${quote(`@@ ${section}`)}\n${renderGroup(group, tail, false, shows)}`;
+        }),
     ]);
     const script = `trap '' HUP INT PIPE TERM
 umask 022
@@ -134,7 +141,6 @@ ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
 ${apply.join("\n")}
-${readBackScript(steps.touched)}
 ${renderManifestChange(worldBefore, worldAfter, changed, generationAfter)}
 : >$r/undo
 ${worldAfter.objects.size === 0 ? "rm -rf $r" : ""}

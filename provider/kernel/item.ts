@@ -67,6 +67,8 @@ export interface ItemType<T> {
     key(item: T): string;
     /** Keys of items that take this one along when they go. */
     parents(item: T): readonly string[];
+    /** It does not go along with its parents (or not at once), so it is removed by itself before them. */
+    readonly staysBehind?: true;
     claims?(item: T): readonly Claim[];
     add(item: T): readonly Line[];
     remove(item: T): readonly Line[];

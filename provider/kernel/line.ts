@@ -4,7 +4,7 @@
  * quotes them, in one place.
  */
 export interface Line {
-    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "command";
+    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "conntrack" | "command";
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;
     readonly args: readonly string[];

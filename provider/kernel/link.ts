@@ -50,6 +50,21 @@ function linkOf(snapshot: Snapshot, netns: string, name: string, kind: string): 
     return link?.linkinfo?.info_kind === kind ? link : undefined;
 }
 
+/** Only links of a running delete are in it, for as long as it runs. */
+const deletingGroup = "1280205361";
+
+/**
+ * Deletes links: several by one call on a group (ip-link(8)), because each call on its own waits out an RCU grace period
+ * of 20-40 ms in the kernel (unregister_netdevice_many).
+ */
+export function deleteLinks(names: readonly string[]): Line[] {
+    if (names.length < 2) return names.map((name) => ip(undefined, "link", "del", "dev", name));
+    return [
+        ...names.map((name) => ip(undefined, "link", "set", "dev", name, "group", deletingGroup)),
+        ip(undefined, "link", "del", "group", deletingGroup),
+    ];
+}
+
 function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line {
     return ip(netns, "link", "set", "dev", dev, "mtu", mtuBytes);
 }
@@ -77,7 +92,7 @@ export const bridgeType: ItemType<BridgeItem> = {
         ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
-    remove: (item) => [ip(undefined, "link", "del", "dev", item.name)],
+    remove: (item) => deleteLinks([item.name]),
     change: (from, to) => [
         ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
         ip(undefined, "link", "set", "dev", to.name, "address", to.mac, "alias", to.alias, "up"),
@@ -97,6 +112,8 @@ export const bridgeType: ItemType<BridgeItem> = {
 export const vethType: ItemType<VethItem> = {
     key: (item) => `link ${item.name}`,
     parents: (item) => [`link ${item.bridge}`, `netns ${item.netns}`],
+    // `ip netns del` returns before its veths are gone, and a bridge leaves its ports behind.
+    staysBehind: true,
     claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
     // No link-local addresses: duplicate address detection floods at many endpoints (RFC 4862).
     add: (item) => [
@@ -123,7 +140,7 @@ export const vethType: ItemType<VethItem> = {
         ip(item.netns, "link", "set", "dev", item.peerName, "addrgenmode", "none"),
         ip(item.netns, "link", "set", "dev", item.peerName, "up"),
     ],
-    remove: (item) => [ip(undefined, "link", "del", "dev", item.name)],
+    remove: (item) => deleteLinks([item.name]),
     change(from, to) {
         if (from.netns !== to.netns || from.peerName !== to.peerName) return undefined;
         const host = ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up");
@@ -150,6 +167,7 @@ export const vethType: ItemType<VethItem> = {
 export const vxlanType: ItemType<VxlanItem> = {
     key: (item) => `link ${item.name}`,
     parents: (item) => [`link ${item.bridge}`],
+    staysBehind: true,
     claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
     add: (item) => [
         ip(
@@ -178,7 +196,7 @@ export const vxlanType: ItemType<VxlanItem> = {
         ),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
-    remove: (item) => [ip(undefined, "link", "del", "dev", item.name)],
+    remove: (item) => deleteLinks([item.name]),
     change(from, to) {
         if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port) return undefined;
         return [

@@ -1,5 +1,6 @@
 import { type Item, keyOf, rankOf, typeOf } from "./item.js";
 import type { Line } from "./line.js";
+import { deleteLinks } from "./link.js";
 
 /**
  * What a host has to do, in this order. Names of interfaces are known before the interfaces exist, so the rules for an
@@ -30,9 +31,8 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     const add: Item[] = [];
     const changed: { item: Item; lines: readonly Line[] }[] = [];
     for (const [key, item] of old) {
-        const goesAnyway = typeOf(item)
-            .parents(item)
-            .some((parent) => lost.has(parent));
+        const { parents, staysBehind } = typeOf(item);
+        const goesAnyway = !staysBehind && parents(item).some((parent) => lost.has(parent));
         if (lost.has(key) && !goesAnyway) remove.push(item);
     }
     for (const [key, item] of wanted) {
@@ -49,13 +49,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
         items.flatMap((item) => typeOf(item)[verb](item));
     const ofType = (items: readonly Item[], ...types: string[]) => items.filter((item) => types.includes(item.type));
     return {
-        remove: groupByNamespace(
-            linesOf(
-                remove.filter((item) => !isNft(item)),
-                "remove",
-            ),
-            "inside first",
-        ),
+        remove: groupByNamespace(removalLines(remove.filter((item) => !isNft(item))), "inside first"),
         nft: [
             ...linesOf(ofType(remove, "element"), "remove"),
             ...linesOf(ofType(add, "ruleset", "chain"), "add"),
@@ -76,6 +70,17 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
         touched: [...add, ...changed.map(({ item }) => item)],
         added: add,
     };
+}
+
+/** Links are neighbours in the order of removal and go together. */
+function removalLines(items: readonly Item[]): Line[] {
+    const isLink = (item: Item) => item.type === "veth" || item.type === "vxlan" || item.type === "bridge";
+    const first = items.findIndex(isLink);
+    const links = items.flatMap((item) => (isLink(item) && "name" in item ? [item.name] : []));
+    return items.flatMap((item, i) => {
+        if (i === first) return deleteLinks(links);
+        return isLink(item) ? [] : typeOf(item).remove(item);
+    });
 }
 
 export function isEmpty(steps: Plan): boolean {

@@ -1,5 +1,5 @@
 import type { ItemType } from "./item.js";
-import { command, sysctl } from "./line.js";
+import { command, type Line, sysctl } from "./line.js";
 
 /** A key below /proc/sys (sysctl(8), with slashes) that is written and, with the last user, put back. */
 export interface SysctlItem {
@@ -67,8 +67,7 @@ export const bridgeNetfilterType: ItemType<BridgeNetfilterItem> = {
     observe: (item, snapshot) => (snapshot.paths.has("/proc/sys/net/bridge") ? item : undefined),
 };
 
-// conntrack ends with 1 when nothing matched, which is no failure.
-const cut = (item: FlowsItem) => command("sh", "-c", 'conntrack -D "$@" >/dev/null 2>&1 || :', "sh", ...item.filter);
+const cut = (item: FlowsItem): Line => ({ tool: "conntrack", args: item.filter });
 
 export const flowsType: ItemType<FlowsItem> = {
     key: (item) => `flows ${item.filter.join(" ")}`,

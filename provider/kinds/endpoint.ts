@@ -211,9 +211,9 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 address: withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
             },
             ...routing(object, sandbox, network),
-            // The next holder of the address must not inherit connections.
+            // The next holder of the address must not inherit connections: those it opened, and those that led to it.
             { type: "flows", filter: ["-s", object.ipv4Address], cutOnAdd: false },
-            { type: "flows", filter: ["-d", object.ipv4Address], cutOnAdd: false },
+            { type: "flows", filter: ["-r", object.ipv4Address], cutOnAdd: false },
         ];
     },
 

@@ -32,8 +32,8 @@ export interface ObjectKind<T extends HostObject> {
     affects(object: T, world: World): Iterable<string>;
     /** Objects that must go before this one. */
     dependents(object: T, world: World): readonly HostObject[];
-    /** Outputs that are no inputs. */
-    outputs(object: T): Record<string, unknown>;
+    /** Outputs that are no inputs; `hostAddress` is how users reach the host. */
+    outputs(object: T, world: World, hostAddress: string): Record<string, unknown>;
 }
 
 /** `endpoint "x" of stack y`, as in messages about conflicts. */

@@ -178,13 +178,23 @@ export const portMapping: ObjectKind<PortMappingObject> = {
     affects: () => [],
     dependents: () => [],
 
-    outputs: (object) => ({
-        hostPort: object.bindings[0]?.hostPort.first,
-        bindings: object.bindings.map(({ protocol, hostAddress, hostPort, targetPort }) => ({
-            protocol,
-            hostAddress: hostAddress ?? "0.0.0.0",
-            hostPort: formatPortRange(hostPort),
-            targetPort: formatPortRange(targetPort),
-        })),
-    }),
+    outputs(object, world, hostAddress) {
+        const targetAddress = world.get("endpoint", object.endpoint)?.ipv4Address ?? "";
+        return {
+            hostPort: object.bindings[0]?.hostPort.first,
+            bindings: object.bindings.flatMap((binding) =>
+                Array.from({ length: size(binding.hostPort) }, (_, i) => {
+                    const hostPort = binding.hostPort.first + i;
+                    return {
+                        protocol: binding.protocol,
+                        hostAddress: binding.hostAddress ?? "0.0.0.0",
+                        hostPort,
+                        targetAddress,
+                        targetPort: binding.targetPort.first + i,
+                        url: `${binding.protocol}://${binding.hostAddress ?? hostAddress}:${hostPort}`,
+                    };
+                }),
+            ),
+        };
+    },
 };
