@@ -13,7 +13,7 @@ export interface Plan {
     readonly add: readonly Line[];
     /** Items that came or changed: what is read back. */
     readonly touched: readonly Item[];
-    /** Items that are added and whose kernel name must be free. */
+    /** Items that were not there before and whose kernel name must be free; what is made anew holds its own. */
     readonly added: readonly Item[];
 }
 
@@ -68,7 +68,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
             "host first",
         ),
         touched: [...add, ...changed.map(({ item }) => item)],
-        added: add,
+        added: add.filter((item) => !old.has(keyOf(item))),
     };
 }
 
