@@ -13,21 +13,25 @@ export const kernelPrefixes = {
 
 const maximum = 15;
 
+/** Names the kernel refuses: sysctl directories of its own (sysctl_dev_name_is_allowed, net/ipv4/devinet.c), files, lo. */
+const reserved = new Set(["", ".", "..", "lo", "all", "default"]);
+
 /**
  * An interface name inside a sandbox made from a logical name: characters the kernel refuses become "-", and a name that
  * is too long is cut to 10 + "-" + 4 hex digits of `hash`.
  */
 export function interfaceNameOf(logicalName: string, hash: string): string {
     const name = logicalName.replace(/[^A-Za-z0-9_.-]/g, "-");
-    const usable = name !== "" && name !== "." && name !== ".." && name !== "lo";
-    if (usable && name.length <= maximum) return name;
+    if (!reserved.has(name) && name.length <= maximum) return name;
     return `${name.slice(0, 10)}-${hash.slice(0, 4)}`;
 }
 
 /** @throws Error when the kernel would refuse the interface name (dev_valid_name, net/core/dev.c). */
 export function parseInterfaceName(text: string): string {
-    if (!/^[A-Za-z0-9_.-]{1,15}$/.test(text) || text === "." || text === ".." || text === "lo") {
-        throw new Error(`"${text}" is not an interface name: 1 to 15 letters, digits, "-", "_" or "."`);
+    if (!/^[A-Za-z0-9_.-]{1,15}$/.test(text) || reserved.has(text)) {
+        throw new Error(
+            `"${text}" is not an interface name: 1 to 15 letters, digits, "-", "_" or "."; not "lo", "all" or "default"`,
+        );
     }
     return text;
 }
