@@ -26,10 +26,20 @@ export interface ElementItem {
     readonly value?: readonly (string | number)[] | { readonly goto: string };
 }
 
+/** nft refuses longer comments (NFTNL_UDATA_COMMENT_MAXLEN); it counts bytes. */
+const maximumBytes = 120;
+
 /** A text as an nft string: quotes and control characters cannot be written in one, so they become spaces. */
 export function nftString(text: string): string {
+    let bytes = 0;
+    let kept = "";
     // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these are to be replaced
-    return `"${text.replace(/["\\\u0000-\u001f\u007f]/g, " ").slice(0, 120)}"`;
+    for (const character of text.replace(/["\\\u0000-\u001f\u007f]/g, " ")) {
+        bytes += new TextEncoder().encode(character).length;
+        if (bytes > maximumBytes) break;
+        kept += character;
+    }
+    return `"${kept}"`;
 }
 
 const bare = /^(\d+|\d+(\.\d+){3}(\/\d+)?|([0-9a-f]{2}:){5}[0-9a-f]{2}|tcp|udp|sctp)$/;
