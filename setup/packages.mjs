@@ -23,9 +23,13 @@ export const CLIENT_TOOLS = [
     same(["ssh", "ssh-keygen"], "openssh-clients", { apt: "openssh-client", apk: "openssh", pacman: "openssh" }),
 ];
 
-/** The real software of the end-to-end tests, and sudo for hosts reached as an ordinary user. @type {Tool[]} */
+/** The real software of the end-to-end tests, sudo and shells for hosts reached as an ordinary user. @type {Tool[]} */
 export const TEST_TOOLS = [
     same(["sudo"], "sudo"),
+    // Login shells and a second sh that the root shell has to work with.
+    same(["busybox"], "busybox"),
+    same(["fish"], "fish"),
+    same(["tcsh"], "tcsh"),
     same(["nginx"], "nginx", { apt: "nginx-light", service: "nginx" }),
     same(["postgres"], "postgresql-server", {
         apt: "postgresql",

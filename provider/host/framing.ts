@@ -14,11 +14,6 @@ export interface Frame {
     readonly trailer: string;
 }
 
-/** The one place where data becomes a shell word. */
-export function quoteWord(text: string): string {
-    return /^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 /**
  * One line of shell that runs `script` between markers. When the opening marker cannot be written the connection is
  * gone, and the shell ends: a script that was still queued in the pipe must not run after its caller gave up.

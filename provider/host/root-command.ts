@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Connection } from "../model/connection.js";
-import { quoteWord } from "./framing.js";
+import { quote } from "./quote.js";
 
 /** The command that becomes the root shell, and how it asks for the password of sudo. */
 export interface RootCommand {
@@ -28,5 +28,5 @@ export function planRootCommand(connection: Connection, isRootAlready: boolean):
 
 /** The command as one line that every login shell (sh, bash, zsh, csh, fish) reads alike. */
 export function renderRootCommand(command: RootCommand): string {
-    return `exec ${command.argv.map(quoteWord).join(" ")}`;
+    return `exec ${command.argv.map(quote).join(" ")}`;
 }

@@ -19,7 +19,6 @@ import { createHost, createLab, type LabExecError, type LabHost, snapshotHost } 
 import { generateKeyPair, type KeyPair } from "../../lab/key-pair.js";
 import { identifyProcess } from "../../lab/process-identity.js";
 import { recordFolder } from "../../lab/record.js";
-import { hasTool } from "../../lab/requirements.js";
 
 /** The lab as JavaScript, for programs of their own that get killed. */
 const built = mkdtempSync(join(tmpdir(), "linuxnet-test-"));
@@ -260,7 +259,7 @@ test("lab: OpenSSH reads its keys, also those with a zero byte in front", async 
     rmSync(folder, { recursive: true });
 });
 
-test.skipIf(!hasTool("sudo"))("lab: sudoUser logs in as deploy, who may become root", async () => {
+test("lab: sudoUser logs in as deploy, who may become root", async () => {
     await using host = await createHost({ sudoUser: true });
     expect(host.connection).toMatchObject({ user: "deploy", sudo: true });
     expect((await host.exec("su deploy -c 'id -un; sudo -n id -un'")).stdout).toBe("deploy\nroot");

@@ -2,15 +2,15 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createHost, type LabHost } from "../../lab/index.js";
+import { generateKeyPair } from "../../lab/key-pair.js";
 import { findHostLines, parseKnownHosts, renderFingerprint, renderHostName } from "../../provider/host/host-key.js";
 import { type ConnectionChanges, connectionTo, openUsing, refusalOf } from "./host-connection.js";
 
 const folder = mkdtempSync(join(tmpdir(), "linuxnet-test-"));
 const file = join(folder, "known_hosts");
-const strangeKey = utils.generateKeyPairSync("ed25519").public.trim();
+const strangeKey = generateKeyPair().public.trim();
 
 let host: LabHost;
 /** Keys of the sshd on port 2222, as `type base64`. */

@@ -3,10 +3,9 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createHost, type LabHost } from "../../lab/index.js";
-import { hasTool } from "../../lab/requirements.js";
+import { generateKeyPair } from "../../lab/key-pair.js";
 import { connectionTo, openUsing, refusalOf } from "./host-connection.js";
 
 const within = { timeoutMs: 20_000 };
@@ -16,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), "linuxnet-test-"));
 let host: LabHost;
 
 /** Nobody has its other half. */
-const strangeKey = utils.generateKeyPairSync("ed25519").private;
+const strangeKey = generateKeyPair().private;
 
 /** Adds a user with the lab's key and the password. */
 async function addUser(name: string, shell = "/bin/sh", sudoers = ""): Promise<void> {
@@ -61,7 +60,7 @@ test("login: chatter of start-up files and a banner are not taken for answers", 
     await host.exec("rm /run/lab/home/.bashrc; usermod -s /bin/sh root");
 });
 
-test.each(["bash", "zsh", "fish", "tcsh"].filter(hasTool))("login: the login shell may be %s", async (name) => {
+test.each(["bash", "fish", "tcsh"])("login: the login shell may be %s", async (name) => {
     await addUser(name, `/usr/bin/${name}`, "ALL=(ALL) ALL");
     await using shell = await openUsing(connectionTo(host, { user: name, sudo: { password } }));
     expect(await shell.run("id -u", within)).toEqual(isRoot);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { createFrameReader, type Frame, quoteWord, renderRun } from "../../../provider/host/framing.js";
+import { createFrameReader, type Frame, renderRun } from "../../../provider/host/framing.js";
+import { quote } from "../../../provider/host/quote.js";
 
 function read(markers: readonly string[], chunks: readonly Buffer[]): Frame[] {
     const frames: Frame[] = [];
@@ -88,5 +89,5 @@ test.each([
     ["it's", "'it'\\''s'"],
     ["$HOME;`id`", "'$HOME;`id`'"],
 ])("framing: quotes %j as %s", (text, word) => {
-    expect(quoteWord(text)).toBe(word);
+    expect(quote(text)).toBe(word);
 });
