@@ -1,0 +1,188 @@
+import type { LabHost } from "../../lab/index.js";
+import * as provider from "../../provider/index.js";
+import type { Props } from "../../provider/lifecycle.js";
+import type { Kind } from "../../provider/model/kind.js";
+import { closeSessions } from "../../provider/sessions.js";
+import { inside, type Place } from "./traffic.js";
+
+const handlers = {
+    host: provider.host,
+    network: provider.network,
+    sandbox: provider.sandbox,
+    endpoint: provider.endpoint,
+    "port-mapping": provider.portMapping,
+    "firewall-policy": provider.firewallPolicy,
+    "overlay-tunnel": provider.overlayTunnel,
+} satisfies Record<Kind, provider.DynamicProvider>;
+
+/** Outputs that the tests look at, by kind. */
+interface Outputs {
+    readonly host: { readonly machineId: string; readonly underlayAddress: string };
+    readonly network: { readonly gateway: string; readonly interfaceName: string; readonly mtu: number };
+    readonly sandbox: { readonly name: string; readonly namespace: string };
+    readonly endpoint: {
+        readonly address: string;
+        readonly macAddress: string;
+        readonly interfaceName: string;
+        readonly hostInterface: string;
+    };
+    readonly "port-mapping": { readonly hostPort: number };
+    readonly "firewall-policy": object;
+    readonly "overlay-tunnel": { readonly interfaceName: string; readonly mtu: number };
+}
+
+/** A resource of a stack, as the engine keeps it in its state. */
+export interface Resource<K extends Kind = Kind> {
+    readonly kind: K;
+    readonly name: string;
+    readonly id: string;
+    readonly outs: Outputs[K];
+    /** Runs the program with other arguments: those given are laid over the old ones, `undefined` takes one out. */
+    update(changes: Props): Promise<"same" | "update" | "replace">;
+    /** Reads it. What drifted, in words; "gone" when it is not there any more. */
+    refresh(): Promise<readonly string[] | "gone">;
+    delete(): Promise<void>;
+}
+
+type Declare<K extends Kind> = (name: string, args?: Props) => Promise<Resource<K>>;
+
+/** A sandbox with one endpoint. */
+export interface Joined {
+    readonly sandbox: Resource<"sandbox">;
+    readonly endpoint: Resource<"endpoint">;
+    readonly address: string;
+    readonly place: Place;
+}
+
+/** One stack that makes resources on one host by calling the provider's handlers as the engine does. */
+export interface Stack extends AsyncDisposable {
+    readonly host: Resource<"host">;
+    readonly network: Declare<"network">;
+    readonly sandbox: Declare<"sandbox">;
+    readonly endpoint: Declare<"endpoint">;
+    readonly portMapping: Declare<"port-mapping">;
+    readonly firewallPolicy: Declare<"firewall-policy">;
+    readonly overlayTunnel: Declare<"overlay-tunnel">;
+    /** A sandbox of this name with an endpoint `<name>-<network>`. */
+    join(name: string, network: Resource<"network">, endpointArgs?: Props): Promise<Joined>;
+    /** Deletes all that is left, the youngest first. Disposing does the same. */
+    destroyAll(): Promise<void>;
+}
+
+export interface StackOptions {
+    /** @default "dev" */
+    readonly name?: string;
+    /** Laid over the lab host's; a difference makes a session (and a shell) of its own. */
+    readonly connection?: Props;
+}
+
+/** What state holds: JSON, without `undefined`. */
+function stored<T>(value: T): T {
+    return JSON.parse(JSON.stringify(value));
+}
+
+/** The SDK's projection: resources become references. */
+function project(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(project);
+    if (typeof value !== "object" || value === null) return value;
+    if ("refresh" in value && "kind" in value) return { kind: value.kind, id: (value as Resource).id };
+    const entries = Object.entries(value).filter(([, entry]) => entry !== undefined);
+    return Object.fromEntries(entries.map(([name, entry]) => [name, project(entry)]));
+}
+
+async function check(handler: provider.DynamicProvider, olds: Props, news: Props): Promise<Props> {
+    const { inputs, failures } = await handler.check(olds, news);
+    if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
+    return stored(inputs);
+}
+
+/** Opens a stack with its Host resource. */
+export async function openStack(machine: LabHost, options: StackOptions = {}): Promise<Stack> {
+    const { name: stackName = "dev" } = options;
+    const connection = { ...machine.connection, ...options.connection };
+    const resources: Resource[] = [];
+
+    async function declare<K extends Kind>(kind: K, name: string, args: Props = {}): Promise<Resource<K>> {
+        const handler = handlers[kind];
+        const type = `pulumi-nodejs:dynamic/linuxnet:${kind}`;
+        const urn = `urn:pulumi:${stackName}::test::${type}::${name}`;
+        const owner = { project: "test", stack: stackName, urn, name };
+        const host = kind === "network" || kind === "sandbox" ? { host: resources[0] } : {};
+        let program: Props = { ...host, ...args };
+        const news = () => ({ ...(project(program) as Props), owner, connection });
+
+        let inputs = await check(handler, {}, news());
+        let { id, outs } = stored(await handler.create(inputs));
+        await expectSecondPreviewEmpty();
+
+        /** Check and diff of the same program find nothing to do. */
+        async function expectSecondPreviewEmpty(): Promise<void> {
+            const difference = await handler.diff(id, outs, await check(handler, inputs, news()));
+            if (difference.changes) throw new Error(`${kind} ${name}: a second preview is not empty`);
+        }
+
+        const resource: Resource<K> = {
+            kind,
+            name,
+            get id() {
+                return id;
+            },
+            get outs() {
+                return outs as unknown as Outputs[K];
+            },
+            async update(changes) {
+                program = { ...program, ...changes };
+                let checked = await check(handler, inputs, news());
+                const { changes: changed, replaces } = await handler.diff(id, outs, checked);
+                if (!changed) return "same";
+                if (replaces.length > 0) {
+                    checked = await check(handler, {}, news());
+                    await handler.delete(id, outs);
+                    ({ id, outs } = stored(await handler.create(checked)));
+                } else {
+                    outs = stored((await handler.update(id, outs, checked)).outs);
+                }
+                inputs = checked;
+                await expectSecondPreviewEmpty();
+                return replaces.length > 0 ? "replace" : "update";
+            },
+            async refresh() {
+                const read = await handler.read(id, outs);
+                if (read.id === "") return "gone";
+                outs = stored(read.props ?? {});
+                return outs["drift"] as string[];
+            },
+            async delete() {
+                await handler.delete(id, outs);
+                resources.splice(resources.indexOf(resource as Resource), 1);
+            },
+        };
+        resources.push(resource as Resource);
+        return resource;
+    }
+
+    async function destroyAll(): Promise<void> {
+        for (const resource of [...resources].reverse()) await resource.delete();
+    }
+
+    const host = await declare("host", "edge", { connection });
+    return {
+        host,
+        network: (name, args) => declare("network", name, args),
+        sandbox: (name, args) => declare("sandbox", name, args),
+        endpoint: (name, args) => declare("endpoint", name, args),
+        portMapping: (name, args) => declare("port-mapping", name, args),
+        firewallPolicy: (name, args) => declare("firewall-policy", name, args),
+        overlayTunnel: (name, args) => declare("overlay-tunnel", name, args),
+        async join(name, network, args) {
+            const sandbox = await declare("sandbox", name);
+            const endpoint = await declare("endpoint", `${name}-${network.name}`, { sandbox, network, ...args });
+            return { sandbox, endpoint, address: endpoint.outs.address, place: inside(machine, sandbox) };
+        },
+        destroyAll,
+        [Symbol.asyncDispose]: destroyAll,
+    };
+}
+
+/** Makes what the host carries known anew: for facts that are read when connecting. */
+export const reconnect = closeSessions;

@@ -1,0 +1,153 @@
+import type { LabMachine, LabProcess } from "../../lab/index.js";
+import type { Resource } from "./driver.js";
+
+/** Where traffic starts or ends: a machine of the lab, or a sandbox on it. */
+export interface Place {
+    readonly machine: LabMachine;
+    readonly sandbox?: string;
+}
+
+export function inside(machine: LabMachine, sandbox: Resource<"sandbox">): Place {
+    return { machine, sandbox: sandbox.outs.name };
+}
+
+/** Runs a command at a place; a text by `sh -c`. */
+export async function run(place: Place, command: string | readonly string[]): Promise<string> {
+    return (await place.machine.exec(command, { sandbox: place.sandbox })).stdout;
+}
+
+const node = (script: string, args: readonly string[]) => [process.execPath, "-e", script, ...args];
+
+const serverScript = `
+const [name, ...ports] = process.argv.slice(1);
+const net = require("node:net"), dgram = require("node:dgram");
+let starting = ports.length;
+const started = () => { if (--starting === 0) console.log("ready"); };
+for (const entry of ports) {
+    const [protocol, port, address = "0.0.0.0"] = entry.split(":");
+    if (protocol === "tcp") {
+        net.createServer((socket) => {
+            const from = socket.remoteAddress.replace("::ffff:", "");
+            socket.on("error", () => socket.destroy());
+            socket.on("data", () => socket.write(name + " to " + from + "\\n"));
+        }).listen(Number(port), address, started);
+    } else {
+        const socket = dgram.createSocket("udp4");
+        socket.on("message", (_data, { address, port }) => {
+            console.log("got " + _data + " from " + address);
+            socket.send(name + " to " + address, port, address, () => undefined);
+        });
+        socket.bind(Number(port), address, started);
+    }
+}
+`;
+
+/**
+ * Starts a server that answers everybody with its name and with the address it sees: `web to 198.18.0.2`.
+ * @param ports `tcp:80`, `udp:53`, `tcp:80:127.0.0.1`
+ */
+export async function serve(place: Place, name: string, ...ports: string[]): Promise<LabProcess> {
+    const server = await place.machine.spawn(node(serverScript, [name, ...ports]), { sandbox: place.sandbox });
+    await server.waitFor("ready");
+    return server;
+}
+
+const askScript = `
+const [timeout, ...questions] = process.argv.slice(1);
+const net = require("node:net"), dgram = require("node:dgram"), { execFile } = require("node:child_process");
+const words = { ECONNREFUSED: "refused", ECONNRESET: "refused", EHOSTUNREACH: "unreachable", ENETUNREACH: "unreachable" };
+const word = (error) => words[error.code] ?? error.code;
+const ask = (question) => new Promise((resolve) => {
+    const [protocol, target, , source] = question.split(" ");
+    const [host, port] = target.split(":");
+    const timer = setTimeout(() => resolve("nothing"), Number(timeout));
+    const answer = (text) => { clearTimeout(timer); resolve(String(text).trim()); };
+    if (protocol === "icmp") {
+        execFile("ping", ["-c1", "-W1", ...(source ? ["-I", source] : []), host], (error, stdout) => {
+            answer(!error ? "reply" : /nreachable|rohibited|iltered/.test(stdout) ? "unreachable" : "nothing");
+        });
+    } else if (protocol === "udp") {
+        const socket = dgram.createSocket("udp4");
+        socket.on("error", (error) => answer(word(error)));
+        socket.on("message", answer);
+        const failed = (error) => { if (error) answer(word(error)); };
+        socket.bind(0, source, () => socket.connect(Number(port), host, (error) => {
+            if (error) failed(error);
+            else socket.send("?", failed);
+        }));
+    } else {
+        const socket = net.connect({ host, port: Number(port), localAddress: source });
+        socket.on("error", (error) => answer(word(error)));
+        socket.on("connect", () => socket.write("?"));
+        socket.on("data", answer);
+    }
+});
+Promise.all(questions.map(async (question) => [question, await ask(question)])).then((answers) => {
+    process.stdout.write(JSON.stringify(Object.fromEntries(answers)));
+    process.exit(0);
+});
+`;
+
+/**
+ * Asks from one place, all questions at once: `tcp 172.20.0.2:80`, `udp 172.20.0.2:53`, `icmp 172.20.0.1`, each also
+ * with ` from <own address>`. The answer of each is the server's, "reply" to a ping, "refused" (reset), "unreachable"
+ * (an ICMP error, also a reject), or "nothing".
+ */
+export async function ask(place: Place, ...questions: string[]): Promise<Record<string, string>> {
+    return JSON.parse(await run(place, node(askScript, ["1200", ...questions])));
+}
+
+/** The same with the answers that are expected beside the questions, for a comparison. */
+export async function answersTo(place: Place, expected: Record<string, string>): Promise<Record<string, string>> {
+    return ask(place, ...Object.keys(expected));
+}
+
+const talkScript = `
+const [protocol, host, port, source] = process.argv.slice(1);
+const net = require("node:net"), dgram = require("node:dgram");
+const say = (text) => console.log(String(text).trim());
+process.on("uncaughtException", (error) => say("error " + error.code));
+if (protocol === "udp") {
+    const socket = dgram.createSocket("udp4");
+    socket.on("message", say);
+    socket.bind(Number(source ?? 0), () => socket.connect(Number(port), host));
+    let count = 0;
+    setInterval(() => socket.send(String(++count), () => undefined), 20);
+} else {
+    const socket = net.connect({ host, port: Number(port) });
+    socket.on("data", say);
+    socket.on("close", () => { say("closed"); process.exit(0); });
+    setInterval(() => socket.write("?"), 20);
+}
+`;
+
+/** A conversation: one connection, or one udp flow, with a question every 20 ms. */
+export interface Talk extends AsyncDisposable {
+    /** Resolves with the next answers; throws when there are none for two seconds, or when it ended. */
+    next(): Promise<string>;
+    output(): string;
+}
+
+/** Starts a conversation and waits for its first answer. */
+export async function talk(place: Place, question: string, sourcePort?: number): Promise<Talk> {
+    const [protocol = "", target = ""] = question.split(" ");
+    const args = [protocol, ...target.split(":"), ...(sourcePort === undefined ? [] : [String(sourcePort)])];
+    const process = await place.machine.spawn(node(talkScript, args), { sandbox: place.sandbox });
+    await process.waitFor(" to ");
+    return {
+        output: process.output,
+        async next() {
+            const seen = process.output().length;
+            for (let waited = 0; waited < 2000; waited += 20) {
+                const fresh = process.output().slice(seen);
+                if (/closed|error/.test(process.output())) throw new Error(`the conversation ended: ${fresh}`);
+                // The first line may have been on its way already.
+                const lines = fresh.split("\n").filter((line) => line !== "");
+                if (lines.length > 2) return lines.slice(1).join("\n");
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+            throw new Error(`the conversation stands still; it said last: ${process.output().slice(-80)}`);
+        },
+        [Symbol.asyncDispose]: () => process.stop(),
+    };
+}
