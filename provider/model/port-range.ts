@@ -4,19 +4,14 @@ export interface PortRange {
     readonly last: number;
 }
 
-function parsePort(text: string): number {
-    const port = Number(text);
-    if (!/^\d+$/.test(text) || port < 1 || port > 65535) {
-        throw new Error(`"${text}" is not a port (1-65535) or a range such as 8000-8010`);
-    }
-    return port;
-}
-
-/** A port or a range: `80`, `"80"`, `"8000-8010"`. */
+/** A port or a range: `80`, `"80"`, `"8000-8010"`. @throws Error when the value is neither. */
 export function parsePortRange(value: number | string): PortRange {
-    const [from = "", to] = String(value).trim().split("-");
-    const first = parsePort(from.trim());
-    const last = to === undefined ? first : parsePort(to.trim());
+    const [, from, to = from] = /^(\d{1,5})(?:\s*-\s*(\d{1,5}))?$/.exec(String(value).trim()) ?? [];
+    const [first, last] = [Number(from), Number(to)];
+    const isPort = (port: number) => port >= 1 && port <= 65535;
+    if (!isPort(first) || !isPort(last)) {
+        throw new Error(`"${value}" is not a port (1-65535) or a range such as 8000-8010`);
+    }
     if (last < first) throw new Error(`"${value}" ends before it begins`);
     return { first, last };
 }
