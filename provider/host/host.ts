@@ -51,6 +51,8 @@ export interface Host {
     /** Reads objects and kernel in one round trip, shared by all who ask at the same time. */
     observe(): Promise<Observation>;
     capabilities(): Promise<readonly string[]>;
+    /** Scripts sent since the host was opened; each is one round trip. */
+    roundTrips(): number;
     close(): void;
 }
 
@@ -73,11 +75,13 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
     let manifest: Manifest = parseManifest(parseSections(hello.stdout));
     const pending: Pending[] = [];
     let draining = false;
+    let roundTrips = 1;
 
     async function run(script: string): Promise<ScriptResult> {
         const timeoutMs = connection.operationTimeoutMs + connection.lockTimeoutMs;
         try {
             shell ??= openShell(connection);
+            roundTrips++;
             return await (await shell).run(script, { timeoutMs });
         } catch (error) {
             // The next operation dials again; what this one did is found out by looking.
@@ -244,6 +248,7 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
             }),
         observe: () => (observing ??= observeAll()),
         capabilities: async () => [...parseCapabilities((await run(capabilitiesScript)).stdout), ...facts.capabilities],
+        roundTrips: () => roundTrips,
         close: () =>
             void shell?.then(
                 (open) => open.close(),
