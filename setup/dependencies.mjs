@@ -28,9 +28,26 @@ function installedByHand() {
 }
 
 async function installPackages() {
-    const args = ["ci", "--include=dev", "--no-audit", "--no-fund"];
-    const npmScript = process.env["npm_execpath"];
-    const [command, prefix] = npmScript?.endsWith(".js") ? [process.execPath, [npmScript]] : ["npm", []];
-    const { exitCode, lastLines } = await runStepCommand(command, [...prefix, ...args], { cwd: ROOT });
-    if (exitCode !== 0) throw problem("The npm packages could not be installed. To see why, type: npm ci", lastLines);
+    let lockfileRefused = false;
+    const ci = await runNpm(["ci"], (line) => {
+        lockfileRefused ||= line.includes("EUSAGE");
+    });
+    if (ci.exitCode === 0) return;
+    // npm 11 refuses a lockfile when the registry lacks optional packages of other platforms (npm/cli#9846);
+    // `install` takes the same versions from the same file and goes on without those.
+    const { exitCode, lastLines } = lockfileRefused ? await runNpm(["install", "--no-save"]) : ci;
+    if (exitCode !== 0)
+        throw problem("The npm packages could not be installed. To try again by hand, type: npm ci", lastLines);
+}
+
+/**
+ * @param {string[]} args
+ * @param {(line: string) => void} [onLine]
+ */
+function runNpm(args, onLine = () => {}) {
+    // The npm that runs this script, where there is one: it need not be on PATH.
+    const script = process.env["npm_execpath"];
+    const [command, prefix] = script?.endsWith("npm-cli.js") ? [process.execPath, [script]] : ["npm", []];
+    const options = ["--include=dev", "--no-audit", "--no-fund"];
+    return runStepCommand(command, [...prefix, ...args, ...options], { cwd: ROOT, onLine });
 }

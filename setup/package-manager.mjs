@@ -1,14 +1,23 @@
 import { findCommand } from "./paths.mjs";
 
 /** @typedef {"apt" | "dnf" | "apk" | "pacman" | "zypper"} ManagerName */
-/** @typedef {{ name: ManagerName, install: string }} PackageManager `install` goes before the names of packages */
+/**
+ * `install` goes before the names of packages; `refresh` comes first where an old or empty index makes it fail.
+ *
+ * @typedef {{ name: ManagerName, refresh?: string, install: string }} PackageManager
+ */
 
 /** The first one found is the machine's own. @type {(PackageManager & { command: string })[]} */
 const MANAGERS = [
-    { name: "apt", command: "apt-get", install: "apt-get install -y --no-install-recommends" },
+    {
+        name: "apt",
+        command: "apt-get",
+        refresh: "apt-get update",
+        install: "apt-get install -y --no-install-recommends",
+    },
     { name: "dnf", command: "dnf", install: "dnf install -y --setopt=install_weak_deps=False" },
     { name: "apk", command: "apk", install: "apk add" },
-    { name: "pacman", command: "pacman", install: "pacman -S --needed --noconfirm" },
+    { name: "pacman", command: "pacman", install: "pacman -Sy --needed --noconfirm" },
     { name: "zypper", command: "zypper", install: "zypper --non-interactive install --no-recommends" },
 ];
 

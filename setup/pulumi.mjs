@@ -67,6 +67,7 @@ async function getPulumi(root, note) {
         note("downloading");
         if (!(await download(made))) {
             rmSync(made, { recursive: true, force: true });
+            note("building");
             await buildEngine(join(made, "bin"), note);
         }
         rmSync(root, { recursive: true, force: true });

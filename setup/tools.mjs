@@ -63,7 +63,9 @@ async function installTools(missing) {
     const services = missing.flatMap(({ service }) => service ?? []);
     const sh = ["sh", ...renderInstall(manager, packages, services)];
     const isRoot = process.getuid?.() === 0;
-    const byHand = `Missing here: ${commands}. To install them, type: ${isRoot ? "" : "sudo "}${manager.install} ${packages.join(" ")}`;
+    const lines = [manager.refresh, `${manager.install} ${packages.join(" ")}`].filter(Boolean);
+    const toType = lines.map((line) => (isRoot ? line : `sudo ${line}`)).join(" && ");
+    const byHand = `Missing here: ${commands}. To install them, type: ${toType}`;
     if (!isRoot) await askForSudo(byHand);
     const [command = "sh", ...args] = isRoot ? sh : ["sudo", "-n", ...sh];
     const { exitCode, lastLines } = await step(`Installing ${packages.join(", ")}`, () =>
