@@ -98,8 +98,11 @@ export function withoutUndefined<T>(value: T): T {
 
 /** The same message everywhere: which resource, on which host, what, what to do. No stack trace. */
 export function explain(kind: Kind, props: Props, error: unknown): Error {
-    const message = error instanceof Error ? error.message : String(error);
-    const where = connectionOf(props) === undefined ? "" : ` on ${describeConnection(connectionOf(props))}`;
+    const text = error instanceof Error ? error.message : String(error);
+    const host = connectionOf(props) === undefined ? "" : describeConnection(connectionOf(props));
+    // Errors of the connection name the host already.
+    const message = host !== "" && text.startsWith(`${host}: `) ? text.slice(host.length + 2) : text;
+    const where = host === "" ? "" : ` on ${host}`;
     const explained = new Error(`${kindTitles[kind]} "${ownerOf(props)?.name ?? "?"}"${where}: ${message}`);
     explained.stack = explained.message;
     return explained;

@@ -90,8 +90,10 @@ const synonyms: Readonly<Record<string, string>> = {
 };
 
 function suggest(key: string, names: readonly string[]): string {
-    const synonym = nearest(key, names) ?? synonyms[key];
-    return synonym === undefined ? "" : ` Did you mean "${synonym}"?`;
+    // A neighbour's word is surer than likeness: privateKeyPath is near to privateKey, and means privateKeyFile.
+    const synonym = synonyms[key];
+    const meant = synonym !== undefined && names.includes(synonym) ? synonym : (nearest(key, names) ?? synonym);
+    return meant === undefined ? "" : ` Did you mean "${meant}"?`;
 }
 
 /** The nearest of the known names, when it is near: for a mistyped argument. */
