@@ -29,7 +29,7 @@ export function searchFolders(path = process.env["PATH"] ?? "") {
  * @returns {string | undefined} its full path
  */
 export function findCommand(command, folders) {
-    return folders.map((folder) => join(folder, command)).find((file) => isExecutable(file) && !isBusybox(file));
+    return folders.map((folder) => join(folder, command)).find((file) => isExecutable(file) && !isApplet(file));
 }
 
 /**
@@ -46,6 +46,6 @@ export function isExecutable(file) {
 }
 
 /** @param {string} file */
-function isBusybox(file) {
-    return basename(realpathSync(file)) === "busybox";
+function isApplet(file) {
+    return basename(realpathSync(file)) === "busybox" && basename(file) !== "busybox";
 }
