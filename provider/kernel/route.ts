@@ -18,6 +18,7 @@ export interface RouteItem {
     readonly type: "route";
     readonly netns?: string;
     readonly dev: string;
+    /** Key of the interface's address: with its last one the kernel flushes an interface's routes (fib_disable_ip). */
     readonly link: string;
     /** "main" or a number. */
     readonly table: string;
@@ -40,6 +41,8 @@ export interface RuleItem {
 export interface NeighbourItem {
     readonly type: "neighbour";
     readonly dev: string;
+    /** Key of the bridge's address: with its last one the kernel flushes its neighbours, permanent ones too. */
+    readonly link: string;
     readonly address: string;
     readonly mac: string;
 }
@@ -52,12 +55,17 @@ export interface FdbItem {
     readonly remote: string;
 }
 
+/** The key of an interface's address, for what the kernel drops with it. */
+export function addressKey(netns: string | undefined, dev: string, address: string): string {
+    return `address ${netns ?? ""} ${dev} ${address}`;
+}
+
 function inNamespace(netns: string | undefined): readonly string[] {
     return netns === undefined ? [] : [`netns ${netns}`];
 }
 
 export const addressType: ItemType<AddressItem> = {
-    key: (item) => `address ${item.netns ?? ""} ${item.dev} ${item.address}`,
+    key: (item) => addressKey(item.netns, item.dev, item.address),
     parents: (item) => [item.link, ...inNamespace(item.netns)],
     add: (item) => [ip(item.netns, "address", "replace", item.address, "dev", item.dev)],
     remove: (item) => [ip(item.netns, "address", "del", item.address, "dev", item.dev)],
@@ -112,7 +120,7 @@ export const ruleType: ItemType<RuleItem> = {
 
 export const neighbourType: ItemType<NeighbourItem> = {
     key: (item) => `neighbour ${item.dev} ${item.address}`,
-    parents: (item) => [`link ${item.dev}`],
+    parents: (item) => [item.link],
     add: (item) => [
         ip(undefined, "neigh", "replace", item.address, "lladdr", item.mac, "dev", item.dev, "nud", "permanent"),
     ],

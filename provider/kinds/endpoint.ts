@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
+import { addressKey } from "../kernel/route.js";
 import {
     contains,
     formatIpv4,
@@ -138,13 +139,22 @@ function chooseRoutingTable(sandbox: SandboxObject, context: Context): number {
     return table;
 }
 
+/** The key of the endpoint's address, which its routes hang on. */
+export function endpointAddressKey(object: EndpointObject, sandbox: SandboxObject, network: NetworkObject): string {
+    return addressKey(
+        sandbox.name,
+        object.interfaceName,
+        withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
+    );
+}
+
 /** Replies leave by the endpoint they came in by, whatever the default route is: one table each, chosen by source. */
 function routing(object: EndpointObject, sandbox: SandboxObject, network: NetworkObject): Item[] {
     if (network.internal || object.gatewayPriority === "never") return [];
     const at = {
         netns: sandbox.name,
         dev: object.interfaceName,
-        link: `link ${object.key}`,
+        link: endpointAddressKey(object, sandbox, network),
         table: String(object.routingTable),
     };
     return [

@@ -1,7 +1,16 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
-import { contains, formatIpv4, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
+import { addressKey } from "../kernel/route.js";
+import {
+    contains,
+    formatIpv4,
+    overlaps,
+    parseIpv4,
+    parseIpv4Cidr,
+    parseIpv4Range,
+    withPrefix,
+} from "../model/address.js";
 import { macOfIpv4 } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
@@ -166,7 +175,10 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         };
     },
 
-    items(object) {
+    items(object, world) {
+        const network = world.get("network", object.network);
+        if (network === undefined) return [];
+        const gateway = addressKey(undefined, network.key, withPrefix(network.gateway, parseIpv4Cidr(network.subnet)));
         const allow = (set: string, ...key: (string | number)[]): Item => ({
             type: "element",
             family: "inet",
@@ -192,7 +204,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             for (const address of addressesOf(ipRange)) {
                 const mac = macOfIpv4(address);
                 items.push(
-                    { type: "neighbour", dev: object.network, address, mac },
+                    { type: "neighbour", dev: object.network, link: gateway, address, mac },
                     { type: "fdb", dev: object.key, mac, remote: underlayAddress },
                 );
             }

@@ -5,6 +5,7 @@ import type { EndpointObject, SandboxObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { endpointAddressKey } from "./endpoint.js";
 import { describeObject, type ObjectKind } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import { known, labels, later, ref, shape, text } from "./schema.js";
@@ -79,11 +80,12 @@ export const sandbox: ObjectKind<SandboxObject> = {
             items.push({ type: "sysctl", netns: object.name, key: key.replaceAll(".", "/"), value });
         }
         const endpoint = defaultRouteOf(object, world);
-        const gateway = world.get("network", endpoint?.network ?? "")?.gateway;
-        if (endpoint !== undefined && gateway !== undefined) {
+        const network = world.get("network", endpoint?.network ?? "");
+        if (endpoint !== undefined && network !== undefined) {
             const { interfaceName: dev } = endpoint;
-            const link = `link ${endpoint.key}`;
-            items.push({ type: "route", netns: object.name, dev, link, table: "main", to: "default", via: gateway });
+            const link = endpointAddressKey(endpoint, object, network);
+            const via = network.gateway;
+            items.push({ type: "route", netns: object.name, dev, link, table: "main", to: "default", via });
         }
         return items;
     },
