@@ -1,5 +1,5 @@
 import type { ItemType } from "./item.js";
-import { ip, type Line } from "./line.js";
+import { ip, type Line, sysctl } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
 
 /** A network namespace with a name, ip-netns(8). */
@@ -69,6 +69,11 @@ function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line 
     return ip(netns, "link", "set", "dev", dev, "mtu", mtuBytes);
 }
 
+/** Only a MAC that differs: writing one, even the same, drops the neighbours of the link, permanent ones too. */
+function setMac(netns: string | undefined, dev: string, from: string, to: string): Line[] {
+    return from === to ? [] : [ip(netns, "link", "set", "dev", dev, "address", to)];
+}
+
 export const netnsType: ItemType<NetnsItem> = {
     key: (item) => `netns ${item.name}`,
     parents: () => [],
@@ -95,7 +100,8 @@ export const bridgeType: ItemType<BridgeItem> = {
     remove: (item) => deleteLinks([item.name]),
     change: (from, to) => [
         ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
-        ip(undefined, "link", "set", "dev", to.name, "address", to.mac, "alias", to.alias, "up"),
+        ...setMac(undefined, to.name, from.mac, to.mac),
+        ip(undefined, "link", "set", "dev", to.name, "alias", to.alias, "up"),
     ],
     observe(item, snapshot) {
         const link = linkOf(snapshot, "", item.name, "bridge");
@@ -124,16 +130,8 @@ export const vethType: ItemType<VethItem> = {
         ),
         ip(
             undefined,
-            "link",
-            "set",
-            "dev",
-            item.name,
-            "master",
-            item.bridge,
-            "addrgenmode",
-            "none",
-            "alias",
-            item.alias,
+            ...["link", "set", "dev", item.name, "master", item.bridge],
+            ...["addrgenmode", "none", "alias", item.alias],
         ),
         ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", "hairpin", "on"),
         ip(undefined, "link", "set", "dev", item.name, "up"),
@@ -143,9 +141,16 @@ export const vethType: ItemType<VethItem> = {
     remove: (item) => deleteLinks([item.name]),
     change(from, to) {
         if (from.netns !== to.netns || from.peerName !== to.peerName) return undefined;
-        const host = ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up");
-        const peer = ip(to.netns, "link", "set", "dev", to.peerName, "address", to.peerMac, "mtu", to.mtuBytes, "up");
-        return [setMtu(undefined, to.name, to.mtuBytes), host, peer];
+        const mtuChanged = from.mtuBytes !== to.mtuBytes;
+        return [
+            ...(mtuChanged
+                ? [setMtu(undefined, to.name, to.mtuBytes), setMtu(to.netns, to.peerName, to.mtuBytes)]
+                : []),
+            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up"),
+            ip(undefined, "link", "set", "dev", to.name, "type", "bridge_slave", "hairpin", "on"),
+            ...setMac(to.netns, to.peerName, from.peerMac, to.peerMac),
+            ip(to.netns, "link", "set", "dev", to.peerName, "up"),
+        ];
     },
     observe(item, snapshot) {
         const link = linkOf(snapshot, "", item.name, "veth");
@@ -177,16 +182,8 @@ export const vxlanType: ItemType<VxlanItem> = {
         ),
         ip(
             undefined,
-            "link",
-            "set",
-            "dev",
-            item.name,
-            "master",
-            item.bridge,
-            "addrgenmode",
-            "none",
-            "alias",
-            item.alias,
+            ...["link", "set", "dev", item.name, "master", item.bridge],
+            ...["addrgenmode", "none", "alias", item.alias],
         ),
         // ARP is answered from our neighbour entries and never crosses the underlay.
         ip(
