@@ -159,7 +159,7 @@ test.each<[string, (on: ReturnType<typeof base>) => void, readonly string[]]>([
 
 test("wrong input: what looks like a command is a text, where any text is allowed", async () => {
     const [edge] = lab.hosts;
-    const text = `$(touch /run/ran) \`touch /run/ran\` '; touch /run/ran; " \\ \n# {} @@ done`;
+    const text = `$(>/run/ran) \`>/run/ran\` '; >/run/ran; " \\ \n# {} @@ done`;
     await stack.update(() => {
         const { edge: host } = base();
         const labels = { text, [text]: "value" };
