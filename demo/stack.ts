@@ -1,0 +1,99 @@
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { execa } from "execa";
+import { findPulumi } from "../lab/pulumi-command.js";
+import { quoteWord } from "./runtime.js";
+
+/** A stack of a program, run by the Pulumi CLI, with a backend, a passphrase and a Pulumi home of its own. */
+export interface Stack {
+    /** Temporary: state, configuration, key. It has to stay as long as the stack has resources. */
+    readonly folder: string;
+    /** The same stack for a user's own commands: what to type before them, and their options. */
+    readonly byHand: { readonly before: string; readonly options: string };
+    up(options?: RunOptions): Promise<void>;
+    /** @throws when the program would change anything */
+    previewNothing(options?: RunOptions): Promise<void>;
+    /** @throws when the host is not what the state says */
+    refreshNothing(options?: RunOptions): Promise<void>;
+    destroy(options?: RunOptions): Promise<void>;
+    outputs(): Promise<unknown>;
+}
+
+export interface RunOptions {
+    /** Is given what the engine prints. */
+    readonly onLine?: ((line: string) => void) | undefined;
+    /** Interrupts the engine once: what is being made is finished and recorded. */
+    readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Makes a stack for the program of a folder.
+ * @param configure is given the temporary folder, and returns the stack's configuration
+ */
+export async function createStack(
+    program: string,
+    configure: (folder: string) => Readonly<Record<string, string>>,
+): Promise<Stack> {
+    const folder = mkdtempSync(join(tmpdir(), "linuxnet-demo-"));
+    const [state, home] = [join(folder, "state"), join(folder, "home")];
+    for (const path of [state, home]) mkdirSync(path);
+    const environment = {
+        PULUMI_BACKEND_URL: `file://${state}`,
+        PULUMI_HOME: home,
+        PULUMI_CONFIG_PASSPHRASE: "demo",
+        PULUMI_SKIP_UPDATE_CHECK: "true",
+        PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+        // The tests have checked the types; here it would take two seconds a run.
+        PULUMI_NODEJS_TRANSPILE_ONLY: "true",
+    };
+    const exports = Object.entries(environment).map(([name, value]) => `export ${name}=${quoteWord(value)}\n`);
+    writeFileSync(join(folder, "environment"), exports.join(""));
+
+    const { command } = await findPulumi();
+    const pulumi = async (cwd: string, args: readonly string[], { onLine, signal }: RunOptions = {}) => {
+        signal?.throwIfAborted();
+        // Detached: Ctrl-C in a terminal comes to this program alone, which decides what it means.
+        const child = execa(command, [...args, "--stack=demo", "--non-interactive", "--color=never"], {
+            cwd,
+            env: environment,
+            stdin: "ignore",
+            all: true,
+            detached: true,
+            reject: false,
+        });
+        const interrupt = () => child.kill("SIGINT");
+        signal?.addEventListener("abort", interrupt);
+        if (onLine) createInterface({ input: child.all }).on("line", onLine);
+        const { all, stdout, exitCode } = await child;
+        signal?.removeEventListener("abort", interrupt);
+        signal?.throwIfAborted();
+        if (exitCode !== 0) throw new Error(`pulumi ${args[0]} failed:\n${all}`);
+        return stdout;
+    };
+    const configFile = `--config-file=${join(folder, "Pulumi.demo.yaml")}`;
+    const run = async (args: readonly string[], options?: RunOptions) => {
+        await pulumi(program, [...args, configFile], options);
+    };
+    try {
+        // `stack init` writes the stack's file beside Pulumi.yaml, where a user may have one of that name: not there.
+        copyFileSync(join(program, "Pulumi.yaml"), join(folder, "Pulumi.yaml"));
+        await pulumi(folder, ["stack", "init", "--no-select"]);
+        const values = Object.entries(configure(folder)).flatMap(([key, value]) => ["--plaintext", `${key}=${value}`]);
+        await pulumi(folder, ["config", "set-all", ...values]);
+    } catch (error) {
+        rmSync(folder, { recursive: true, force: true });
+        throw error;
+    }
+    const now = ["--yes", "--skip-preview"];
+    return {
+        folder,
+        byHand: { before: `. ${join(folder, "environment")}`, options: `-C ${program} --stack=demo ${configFile}` },
+        up: (options) => run(["up", ...now], options),
+        previewNothing: (options) => run(["preview", "--expect-no-changes"], options),
+        refreshNothing: (options) => run(["refresh", ...now, "--expect-no-changes"], options),
+        destroy: (options) => run(["destroy", ...now], options),
+        outputs: async () => JSON.parse(await pulumi(folder, ["stack", "output", "--json"])),
+    };
+}
