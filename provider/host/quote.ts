@@ -68,10 +68,11 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
             );
         }
         case "conntrack": {
-            // It ends with 1 when nothing matched; each call walks the whole table, so an empty one is not walked.
+            // It ends with 1 when nothing matched; each call walks the whole table, so an empty one is not walked. dash
+            // reads the first digit of a number in /proc/sys and then says that the file has ended.
             const cuts = lines.map((line) => `conntrack -D ${line.args.map(quote).join(" ")} >/dev/null 2>&1 || :`);
             const count = "/proc/sys/net/netfilter/nf_conntrack_count";
-            return `if [ -r ${count} ] && read -r n <${count} && [ "$n" -gt 0 ]; then\n${cuts.join("\n")}\nfi\n`;
+            return `if [ -r ${count} ] && { read -r n <${count} || :; } && [ "$n" -gt 0 ]; then\n${cuts.join("\n")}\nfi\n`;
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

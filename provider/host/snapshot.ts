@@ -32,9 +32,8 @@ function sysctlsOf(items: readonly Item[]): Map<string, string[]> {
     return byNamespace;
 }
 
-// A key may hold several numbers (ip_local_port_range); one blank between them, as sysctl(8) writes it.
-const readSysctls = (keys: readonly string[]) =>
-    `for k in ${keys.map(quote).join(" ")}; do if [ -r /proc/sys/$k ]; then read -r v </proc/sys/$k; echo "$k $v"; fi; done`;
+// Prints `key:value`. Not `read`: dash reads byte by byte, and a number in /proc/sys ends after the first read.
+const readSysctls = (keys: readonly string[]) => `(cd /proc/sys && grep -s '' ${keys.map(quote).join(" ")} /dev/null)`;
 
 const namespaceShows = ["addr show", "route show table all", "rule show"];
 
@@ -96,13 +95,12 @@ function parseLinks(links: readonly LinkJson[]): Map<string, LinkJson> {
 function parseSysctls(body: string | undefined): Map<string, string> {
     const lines = (body ?? "").split("\n").filter((line) => line !== "");
     return new Map(
-        lines.map((line) => [
-            line.slice(0, line.indexOf(" ")),
-            line
-                .slice(line.indexOf(" ") + 1)
-                .replace(/\s+/g, " ")
-                .trim(),
-        ]),
+        lines.map((line) => {
+            const colon = line.indexOf(":");
+            // A key may hold several numbers (ip_local_port_range); one blank between them, as sysctl(8) writes it.
+            const value = line.slice(colon + 1).replace(/\s+/g, " ");
+            return [line.slice(0, colon), value.trim()];
+        }),
     );
 }
 
