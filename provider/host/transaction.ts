@@ -31,6 +31,8 @@ export interface RenderedTransaction {
     readonly steps: readonly Group[];
     /** Nothing to do in the kernel. */
     readonly isEmpty: boolean;
+    /** Items that come or change. */
+    readonly touched: readonly Item[];
 }
 
 const nftGroup = (lines: readonly Line[]): Group[] =>
@@ -53,20 +55,20 @@ if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
 `;
 }
 
-/** The steps back, for each stage that was reached: best effort, in reverse. */
-function renderUndo(steps: Plan, back: Plan): string {
+/** The steps back, for each stage that was reached: best effort, in reverse. Changes are in `back.add` both ways. */
+function renderUndo(back: Plan): string {
     const force = (lines: readonly Line[]) =>
         groupLines(lines).map((group) => renderGroup(group, "2>/dev/null || :", true));
     const sections: string[] = [];
-    if (steps.add.length > 0) sections.push("if [ $s -ge 3 ]; then :", ...force(back.remove), "fi");
-    if (steps.nft.length > 0) {
+    if (back.remove.length > 0) sections.push("if [ $s -ge 3 ]; then :", ...force(back.remove), "fi");
+    if (back.nft.length > 0) {
         sections.push(
             "if [ $s -ge 2 ]; then :",
             ...nftGroup(back.nft).map((group) => renderGroup(group, "2>/dev/null || :")),
             "fi",
         );
     }
-    if (steps.remove.length > 0) sections.push("if [ $s -ge 1 ]; then :", ...force(back.add), "fi");
+    if (back.add.length > 0) sections.push("if [ $s -ge 1 ]; then :", ...force(back.add), "fi");
     return `${sections.join("\n")}\n`;
 }
 
@@ -103,7 +105,7 @@ function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<number>):
 export function renderTransaction(transaction: Transaction): RenderedTransaction {
     const { before, after, worldBefore, worldAfter, changed, generationBefore, generationAfter } = transaction;
     const steps = plan(before, after);
-    const undo = renderUndo(steps, plan(after, before));
+    const undo = renderUndo(plan(after, before));
     const stages = [
         { name: 1, groups: groupLines(steps.remove) },
         { name: 2, groups: nftGroup(steps.nft) },
@@ -146,5 +148,5 @@ ${renderManifestChange(worldBefore, worldAfter, changed, generationAfter)}
 ${worldAfter.objects.size === 0 ? "rm -rf $r" : ""}
 echo '@@ done'
 `;
-    return { script, steps: numbered, isEmpty: numbered.length === 0 };
+    return { script, steps: numbered, isEmpty: numbered.length === 0, touched: steps.touched };
 }
