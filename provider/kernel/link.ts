@@ -1,5 +1,5 @@
 import type { ItemType } from "./item.js";
-import { ip, type Line, sysctl } from "./line.js";
+import { ip, type Line } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
 
 /** A network namespace with a name, ip-netns(8). */
@@ -53,6 +53,9 @@ function linkOf(snapshot: Snapshot, netns: string, name: string, kind: string): 
 /** Only links of a running delete are in it, for as long as it runs. */
 const deletingGroup = "1280205361";
 
+/** Written with every link, so that the way back from a delete that failed takes its links out of the group again. */
+const spared = ["group", 0] as const;
+
 /**
  * Deletes links: several by one call on a group (ip-link(8)), because each call on its own waits out an RCU grace period
  * of 20-40 ms in the kernel (unregister_netdevice_many).
@@ -63,6 +66,11 @@ export function deleteLinks(names: readonly string[]): Line[] {
         ...names.map((name) => ip(undefined, "link", "set", "dev", name, "group", deletingGroup)),
         ip(undefined, "link", "del", "group", deletingGroup),
     ];
+}
+
+/** A port of another bridge is made anew; one that is observed without a bridge only gets it back. */
+function moves(from: { readonly bridge: string }, to: { readonly bridge: string }): boolean {
+    return from.bridge !== to.bridge && from.bridge !== "" && from.bridge !== "down";
 }
 
 function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line {
@@ -94,14 +102,14 @@ export const bridgeType: ItemType<BridgeItem> = {
             ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "address", item.mac, "type", "bridge"],
             ...["nf_call_iptables", 1, "nf_call_ip6tables", 1, "forward_delay", 0],
         ),
-        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias),
+        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias, ...spared),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),
     change: (from, to) => [
         ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
         ...setMac(undefined, to.name, from.mac, to.mac),
-        ip(undefined, "link", "set", "dev", to.name, "alias", to.alias, "up"),
+        ip(undefined, "link", "set", "dev", to.name, "alias", to.alias, ...spared, "up"),
     ],
     observe(item, snapshot) {
         const link = linkOf(snapshot, "", item.name, "bridge");
@@ -117,8 +125,9 @@ export const bridgeType: ItemType<BridgeItem> = {
 
 export const vethType: ItemType<VethItem> = {
     key: (item) => `link ${item.name}`,
-    parents: (item) => [`link ${item.bridge}`, `netns ${item.netns}`],
-    // `ip netns del` returns before its veths are gone, and a bridge leaves its ports behind.
+    // Not the bridge: it leaves its ports behind.
+    parents: (item) => [`netns ${item.netns}`],
+    // `ip netns del` returns before its veths are gone.
     staysBehind: true,
     claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
     // No link-local addresses: duplicate address detection floods at many endpoints (RFC 4862).
@@ -131,7 +140,7 @@ export const vethType: ItemType<VethItem> = {
         ip(
             undefined,
             ...["link", "set", "dev", item.name, "master", item.bridge],
-            ...["addrgenmode", "none", "alias", item.alias],
+            ...["addrgenmode", "none", "alias", item.alias, ...spared],
         ),
         ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", "hairpin", "on"),
         ip(undefined, "link", "set", "dev", item.name, "up"),
@@ -140,13 +149,13 @@ export const vethType: ItemType<VethItem> = {
     ],
     remove: (item) => deleteLinks([item.name]),
     change(from, to) {
-        if (from.netns !== to.netns || from.peerName !== to.peerName) return undefined;
+        if (from.netns !== to.netns || from.peerName !== to.peerName || moves(from, to)) return undefined;
         const mtuChanged = from.mtuBytes !== to.mtuBytes;
         return [
             ...(mtuChanged
                 ? [setMtu(undefined, to.name, to.mtuBytes), setMtu(to.netns, to.peerName, to.mtuBytes)]
                 : []),
-            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up"),
+            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, ...spared, "up"),
             ip(undefined, "link", "set", "dev", to.name, "type", "bridge_slave", "hairpin", "on"),
             ...setMac(to.netns, to.peerName, from.peerMac, to.peerMac),
             ip(to.netns, "link", "set", "dev", to.peerName, "up"),
@@ -171,8 +180,8 @@ export const vethType: ItemType<VethItem> = {
 
 export const vxlanType: ItemType<VxlanItem> = {
     key: (item) => `link ${item.name}`,
-    parents: (item) => [`link ${item.bridge}`],
-    staysBehind: true,
+    // Not the bridge: it leaves its ports behind.
+    parents: () => [],
     claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
     add: (item) => [
         ip(
@@ -183,7 +192,7 @@ export const vxlanType: ItemType<VxlanItem> = {
         ip(
             undefined,
             ...["link", "set", "dev", item.name, "master", item.bridge],
-            ...["addrgenmode", "none", "alias", item.alias],
+            ...["addrgenmode", "none", "alias", item.alias, ...spared],
         ),
         // ARP is answered from our neighbour entries and never crosses the underlay.
         ip(
@@ -195,10 +204,11 @@ export const vxlanType: ItemType<VxlanItem> = {
     ],
     remove: (item) => deleteLinks([item.name]),
     change(from, to) {
-        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port) return undefined;
+        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port || moves(from, to))
+            return undefined;
         return [
             setMtu(undefined, to.name, to.mtuBytes),
-            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, "up"),
+            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, ...spared, "up"),
         ];
     },
     observe(item, snapshot) {

@@ -44,6 +44,9 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     remove.sort((a, b) => byRank(b, a));
     add.sort(byRank);
     changed.sort((a, b) => byRank(a.item, b.item));
+    // Changes in their turn too: what is added later may need them (a forwarding entry its port back on the bridge).
+    const added = add.map((item) => ({ item, lines: typeOf(item).add(item) }));
+    const arriving = [...added, ...changed].sort((a, b) => byRank(a.item, b.item));
     const isNft = (item: Item) => nftTypes.has(item.type);
     const linesOf = (items: readonly Item[], verb: "add" | "remove") =>
         items.flatMap((item) => typeOf(item)[verb](item));
@@ -58,13 +61,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
             ...linesOf(ofType(remove, "chain", "ruleset"), "remove"),
         ],
         add: groupByNamespace(
-            [
-                ...linesOf(
-                    add.filter((item) => !isNft(item)),
-                    "add",
-                ),
-                ...changed.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines),
-            ],
+            arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines),
             "host first",
         ),
         touched: [...add, ...changed.map(({ item }) => item)],
