@@ -1,0 +1,338 @@
+import { expect, test } from "vitest";
+import { type Item, keyOf, typeOf } from "../../../provider/kernel/item.js";
+import { isEmpty, plan } from "../../../provider/kernel/plan.js";
+import { baseTables, renderBase } from "../../../provider/kernel/ruleset.js";
+import { printLine } from "./print.js";
+
+interface Case<I extends Item> {
+    readonly item: I;
+    readonly add: readonly string[];
+    readonly remove: readonly string[];
+    /** Another state of the same thing, with the lines to get there; "anew": it is removed and added. */
+    readonly changes: readonly { readonly to: Partial<I>; readonly lines: readonly string[] | "anew" }[];
+}
+
+type Cases = { [T in Item["type"]]: Case<Extract<Item, { type: T }>> };
+
+// The type makes the table complete: a new type of item without a row does not compile.
+const cases: Cases = {
+    ruleset: {
+        item: { type: "ruleset" },
+        add: baseTables.flatMap(renderBase).map((text) => `nft ${text}`),
+        remove: ["nft delete table inet linuxnet", "nft delete table bridge linuxnet"],
+        changes: [],
+    },
+    chain: {
+        item: { type: "chain", name: "in_le1", rules: ["tcp dport 80 goto closing", "drop"] },
+        add: [
+            "nft add chain inet linuxnet in_le1",
+            "nft flush chain inet linuxnet in_le1",
+            "nft add rule inet linuxnet in_le1 tcp dport 80 goto closing",
+            "nft add rule inet linuxnet in_le1 drop",
+        ],
+        remove: ["nft flush chain inet linuxnet in_le1", "nft delete chain inet linuxnet in_le1"],
+        changes: [
+            {
+                to: { rules: ["drop"] },
+                lines: [
+                    "nft add chain inet linuxnet in_le1",
+                    "nft flush chain inet linuxnet in_le1",
+                    "nft add rule inet linuxnet in_le1 drop",
+                ],
+            },
+        ],
+    },
+    element: {
+        item: {
+            type: "element",
+            family: "inet",
+            set: "published",
+            key: ["203.0.113.10", "tcp", 80],
+            value: ["172.20.0.2", 8080],
+        },
+        add: ["nft add element inet linuxnet published { 203.0.113.10 . tcp . 80 : 172.20.0.2 . 8080 }"],
+        remove: ["nft delete element inet linuxnet published { 203.0.113.10 . tcp . 80 }"],
+        changes: [{ to: { value: ["172.20.0.3", 8080] }, lines: "anew" }],
+    },
+    "netns-directory": {
+        item: { type: "netns-directory" },
+        add: [],
+        remove: ["command sh -c umount /run/netns && rmdir /run/netns"],
+        changes: [],
+    },
+    netns: {
+        item: { type: "netns", name: "web" },
+        add: ["ip netns add web", "ip -n web link set dev lo up"],
+        remove: ["ip netns del web"],
+        changes: [],
+    },
+    "bridge-netfilter": {
+        item: { type: "bridge-netfilter" },
+        add: [
+            "command modprobe br_netfilter",
+            "sysctl net/bridge/bridge-nf-call-iptables 0",
+            "sysctl net/bridge/bridge-nf-call-ip6tables 0",
+            "sysctl net/bridge/bridge-nf-call-arptables 0",
+        ],
+        remove: ["command modprobe -r br_netfilter"],
+        changes: [],
+    },
+    bridge: {
+        item: { type: "bridge", name: "ln1", mac: "02:6c:ac:14:00:01", mtuBytes: 1500, alias: "linuxnet network a" },
+        add: [
+            "ip link add name ln1 mtu 1500 address 02:6c:ac:14:00:01 type bridge nf_call_iptables 1 nf_call_ip6tables 1 forward_delay 0",
+            "ip link set dev ln1 addrgenmode none alias linuxnet network a group 0",
+            "ip link set dev ln1 up",
+        ],
+        remove: ["ip link del dev ln1"],
+        changes: [
+            {
+                to: { mtuBytes: 1450 },
+                lines: ["ip link set dev ln1 mtu 1450", "ip link set dev ln1 alias linuxnet network a group 0 up"],
+            },
+            {
+                to: { mac: "02:6c:ac:14:00:fe" },
+                lines: [
+                    "ip link set dev ln1 address 02:6c:ac:14:00:fe",
+                    "ip link set dev ln1 alias linuxnet network a group 0 up",
+                ],
+            },
+        ],
+    },
+    vxlan: {
+        item: {
+            type: "vxlan",
+            name: "lt1",
+            bridge: "ln1",
+            vni: 42,
+            local: "192.0.2.1",
+            port: 4789,
+            mtuBytes: 1450,
+            alias: "t",
+        },
+        add: [
+            "ip link add name lt1 mtu 1450 type vxlan id 42 local 192.0.2.1 dstport 4789 nolearning",
+            "ip link set dev lt1 master ln1 addrgenmode none alias t group 0",
+            "ip link set dev lt1 type bridge_slave learning off neigh_suppress on flood off mcast_flood off bcast_flood off",
+            "ip link set dev lt1 up",
+        ],
+        remove: ["ip link del dev lt1"],
+        changes: [
+            {
+                to: { mtuBytes: 1400, alias: "u" },
+                lines: ["ip link set dev lt1 mtu 1400", "ip link set dev lt1 master ln1 alias u group 0 up"],
+            },
+            { to: { vni: 43 }, lines: "anew" },
+            { to: { local: "192.0.2.9" }, lines: "anew" },
+            { to: { port: 4790 }, lines: "anew" },
+        ],
+    },
+    veth: {
+        item: {
+            type: "veth",
+            name: "le1",
+            bridge: "ln1",
+            netns: "web",
+            peerName: "eth0",
+            peerMac: "02:6c:ac:14:00:02",
+            mtuBytes: 1500,
+            alias: "e",
+        },
+        add: [
+            "ip link add name le1 mtu 1500 type veth peer name eth0 mtu 1500 address 02:6c:ac:14:00:02 netns web",
+            "ip link set dev le1 master ln1 addrgenmode none alias e group 0",
+            "ip link set dev le1 type bridge_slave hairpin on",
+            "ip link set dev le1 up",
+            "ip -n web link set dev eth0 addrgenmode none",
+            "ip -n web link set dev eth0 up",
+        ],
+        remove: ["ip link del dev le1"],
+        changes: [
+            {
+                to: { mtuBytes: 1450, peerMac: "02:6c:ac:14:00:03" },
+                lines: [
+                    "ip link set dev le1 mtu 1450",
+                    "ip link set dev le1 master ln1 alias e group 0 up",
+                    "ip link set dev le1 type bridge_slave hairpin on",
+                    "ip -n web link set dev eth0 mtu 1450",
+                    "ip -n web link set dev eth0 address 02:6c:ac:14:00:03",
+                    "ip -n web link set dev eth0 up",
+                ],
+            },
+            { to: { peerName: "eth1" }, lines: "anew" },
+            { to: { netns: "api" }, lines: "anew" },
+        ],
+    },
+    address: {
+        item: { type: "address", netns: "web", dev: "eth0", link: "link le1", address: "172.20.0.2/24" },
+        add: ["ip -n web address replace 172.20.0.2/24 dev eth0"],
+        remove: ["ip -n web address del 172.20.0.2/24 dev eth0"],
+        changes: [],
+    },
+    route: {
+        item: {
+            type: "route",
+            netns: "web",
+            dev: "eth0",
+            link: "address web eth0 172.20.0.2/24",
+            table: "1000",
+            to: "default",
+            via: "172.20.0.1",
+        },
+        add: ["ip -n web route replace default via 172.20.0.1 dev eth0 table 1000"],
+        remove: ["ip -n web route del default dev eth0 table 1000"],
+        changes: [
+            {
+                to: { via: "172.20.0.254" },
+                lines: ["ip -n web route replace default via 172.20.0.254 dev eth0 table 1000"],
+            },
+            {
+                to: { source: "172.20.0.2" },
+                lines: ["ip -n web route replace default via 172.20.0.1 dev eth0 src 172.20.0.2 table 1000"],
+            },
+        ],
+    },
+    rule: {
+        item: { type: "rule", netns: "web", priority: 1000, from: "172.20.0.2", table: "1000" },
+        add: ["ip -n web rule add priority 1000 from 172.20.0.2 lookup 1000"],
+        remove: ["ip -n web rule del priority 1000 from 172.20.0.2 lookup 1000"],
+        changes: [],
+    },
+    neighbour: {
+        item: {
+            type: "neighbour",
+            dev: "ln1",
+            link: "address  ln1 10.0.0.1/24",
+            address: "10.0.0.9",
+            mac: "02:6c:0a:00:00:09",
+        },
+        add: ["ip neigh replace 10.0.0.9 lladdr 02:6c:0a:00:00:09 dev ln1 nud permanent"],
+        remove: ["ip neigh del 10.0.0.9 dev ln1"],
+        changes: [
+            {
+                to: { mac: "02:6c:0a:00:00:08" },
+                lines: ["ip neigh replace 10.0.0.9 lladdr 02:6c:0a:00:00:08 dev ln1 nud permanent"],
+            },
+        ],
+    },
+    fdb: {
+        item: { type: "fdb", dev: "lt1", mac: "02:6c:0a:00:00:09", remote: "192.0.2.2" },
+        add: [
+            "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 self permanent dst 192.0.2.2",
+            "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 master static",
+        ],
+        remove: [
+            "bridge fdb del 02:6c:0a:00:00:09 dev lt1 self dst 192.0.2.2",
+            "bridge fdb del 02:6c:0a:00:00:09 dev lt1 master",
+        ],
+        changes: [
+            {
+                to: { remote: "192.0.2.3" },
+                lines: [
+                    "bridge fdb del 02:6c:0a:00:00:09 dev lt1 self dst 192.0.2.2",
+                    "bridge fdb del 02:6c:0a:00:00:09 dev lt1 master",
+                    "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 self permanent dst 192.0.2.3",
+                    "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 master static",
+                ],
+            },
+        ],
+    },
+    sysctl: {
+        item: { type: "sysctl", key: "net/ipv4/conf/eth0/forwarding", value: "1", old: "0" },
+        add: ["sysctl net/ipv4/conf/eth0/forwarding 1"],
+        remove: ["sysctl net/ipv4/conf/eth0/forwarding 0"],
+        changes: [{ to: { value: "2" }, lines: ["sysctl net/ipv4/conf/eth0/forwarding 2"] }],
+    },
+    flows: {
+        item: { type: "flows", filter: ["-p", "udp", "--orig-port-dst", "53"], cutOnAdd: true },
+        add: ["conntrack -p udp --orig-port-dst 53"],
+        remove: ["conntrack -p udp --orig-port-dst 53"],
+        changes: [],
+    },
+};
+
+const rows = Object.values(cases) as unknown as Case<Item>[];
+const print = (before: Item[], after: Item[]) => {
+    const { remove, nft, add } = plan(before, after);
+    return { remove: remove.map(printLine), nft: nft.map(printLine), add: add.map(printLine) };
+};
+const isNft = (item: Item) => ["ruleset", "chain", "element"].includes(item.type);
+
+test.each(rows.map((row) => [row.item.type, row] as const))("%s: is added and removed by exact lines", (_type, row) => {
+    const { item } = row;
+    const added = print([], [item]);
+    const removed = print([item], []);
+    const inside = (lines: readonly string[]) => ({
+        remove: [],
+        nft: [],
+        add: [],
+        ...{ [isNft(item) ? "nft" : "add"]: lines },
+    });
+    expect(added).toEqual(inside(row.add));
+    expect(removed).toEqual({ remove: [], nft: [], add: [], [isNft(item) ? "nft" : "remove"]: row.remove });
+});
+
+const changes = rows.flatMap(({ item, changes }) =>
+    changes.map(({ to, lines }) => [item.type, to, lines, item] as const),
+);
+
+test.each(changes)("%s: changes to %j by exact lines", (_type, to, lines, item) => {
+    const after = { ...item, ...to } as Item;
+    expect(keyOf(after)).toBe(keyOf(item));
+    const planned = print([item], [after]);
+    if (lines === "anew") {
+        const anew = { removed: print([item], []), added: print([], [after]) };
+        expect(planned).toEqual({
+            remove: anew.removed.remove,
+            nft: [...anew.removed.nft, ...anew.added.nft],
+            add: anew.added.add,
+        });
+    } else {
+        expect(planned).toEqual({ remove: [], nft: [], add: [], [isNft(item) ? "nft" : "add"]: lines });
+    }
+});
+
+test.each(rows.map((row) => [row.item.type, row.item] as const))(
+    "%s: plans nothing when it is there already",
+    (_type, item) => {
+        expect(isEmpty(plan([item], [structuredClone(item)]))).toBe(true);
+    },
+);
+
+test.each([
+    ["interface names are quoted", { set: "networks", key: ["ln1"] }, 'networks { "ln1" }'],
+    ["names that are words of nft too", { set: "networks", key: ["ip"] }, 'networks { "ip" }'],
+    [
+        "names beside addresses and prefixes",
+        { set: "subnets", key: ["ln1", "10.0.0.0/8"] },
+        'subnets { "ln1" . 10.0.0.0/8 }',
+    ],
+    ["names beside MACs", { set: "macs", key: ["le1", "02:6c:ac:14:00:02"] }, 'macs { "le1" . 02:6c:ac:14:00:02 }'],
+    [
+        "protocols and ports",
+        { set: "published_any", key: ["udp", 53], value: ["10.0.0.2", 53] },
+        "published_any { udp . 53 : 10.0.0.2 . 53 }",
+    ],
+    [
+        "chains to go to",
+        { set: "ingress", key: ["ln1", "10.0.0.2"], value: { goto: "in_le1" } },
+        'ingress { "ln1" . 10.0.0.2 : goto in_le1 }',
+    ],
+] as const)("element: writes %s", (_title, item, text) => {
+    const [line] = typeOf({ type: "element", family: "inet", ...item }).add({
+        type: "element",
+        family: "inet",
+        ...item,
+    });
+    expect(line?.args).toEqual([`add element inet linuxnet ${text}`]);
+});
+
+test("links: several are deleted in one go, because each waits out a grace period of the kernel", () => {
+    const { veth, bridge, netns } = cases;
+    expect(print([bridge.item, veth.item, netns.item], []).remove).toEqual([
+        "ip link set dev le1 group 1280205361",
+        "ip link set dev ln1 group 1280205361",
+        "ip link del group 1280205361",
+        "ip netns del web",
+    ]);
+});
