@@ -140,6 +140,9 @@ export function parseFacts(stdout: string): HostFacts {
                 `(or dnf, apk, pacman, zypper: packages ${packages}).`,
         );
     }
+    if ((sections.get("addresses") ?? "").trim() === "") {
+        throw new Error("the host's `ip` cannot print JSON (busybox?). Install the package iproute2 there.");
+    }
     const links = parseJsonLines<AddressJson[]>(sections.get("addresses")).flat();
     const forwarding = words(sections.get("forwarding")).map((line) => line.split(" ") as [string, string]);
     const foreign = forwarding.filter(([name]) => !isOurs(name) && !["all", "default", "lo"].includes(name));

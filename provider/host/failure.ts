@@ -22,13 +22,18 @@ export function describeFailure(result: ScriptResult, transaction: RenderedTrans
             .filter((word) => !word.startsWith("Command failed -"))
             .slice(0, 3)
             .join("; ") || "no reason given";
-    const step =
-        line !== undefined
-            ? `${group?.tool} ${line.args.join(" ")}`
-            : group?.tool === "nft"
-              ? "nft -f"
-              : (group?.tool ?? failed);
-    return `\`${step}\` failed: ${reason}. The host was put back as it was.`;
+    const step = line === undefined ? (group?.tool ?? failed) : `${group?.tool} ${line.args.join(" ")}`;
+    return `\`${step}\` failed: ${reason}. The host was put back as it was.${adviceFor(reason)}`;
+}
+
+/** What the kernel means by words that say little. */
+function adviceFor(reason: string): string {
+    if (/Unknown device type|Operation not supported|Protocol error/.test(reason)) {
+        return " Its kernel lacks what this needs: see the Host's output capabilities, or run `linuxnet doctor`.";
+    }
+    return /No space left|Cannot allocate|No buffer space/.test(reason)
+        ? " The host is out of memory or of kernel table space."
+        : "";
 }
 
 interface Listener {
