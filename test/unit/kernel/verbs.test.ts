@@ -155,6 +155,7 @@ const cases: Cases = {
                     "ip link set dev le1 master ln1 alias e group 0 up",
                     "ip link set dev le1 type bridge_slave hairpin on",
                     "ip -n web link set dev eth0 mtu 1450",
+                    "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
                     "ip -n web link set dev eth0 address 02:6c:ac:14:00:03",
                     "ip -n web link set dev eth0 up",
                 ],
