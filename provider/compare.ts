@@ -35,7 +35,8 @@ export function compare(
     const replacing: string[] = [];
     for (const [name, value] of Object.entries(news)) {
         if (name === "__provider" || value === undefined) continue;
-        if (isEqual(olds[name], value) && !hasUnknown(value)) continue;
+        // An output may say less than its input did: the first port of a range.
+        if (isEqual(olds[`${name}Given`] ?? olds[name], value) && !hasUnknown(value)) continue;
         changed.push(name);
         if (replaces.includes(name) || (refers.includes(name) && value === unknown)) replacing.push(name);
     }

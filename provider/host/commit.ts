@@ -64,12 +64,13 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
         repair: boolean,
         waivedPorts = new Set<number>(),
     ): Promise<void> {
+        const busyPorts = new Set<number>();
         for (let attempt = 0; attempt < maximumTries; attempt++) {
             const { world, generation } = session.manifest;
             let worldAfter = world;
             const changed = new Set<string>();
             for (const operation of operations) {
-                const change = operation.decide(worldAfter, session.facts);
+                const change = operation.decide(worldAfter, { ...session.facts, busyPorts });
                 for (const key of change.keys()) changed.add(key);
                 worldAfter = worldAfter.with(change);
             }
@@ -124,6 +125,13 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     );
                 case exits.taken: {
                     const listeners = parseListeners(sections.get("listening") ?? "");
+                    const isNews = listeners.some(({ port }) => !busyPorts.has(port));
+                    for (const { port } of listeners) busyPorts.add(port);
+                    // A port that the program left open is chosen anew, however many are busy.
+                    if (isNews) {
+                        attempt--;
+                        continue;
+                    }
                     refuseListeners(listeners, after);
                     if (listeners.length === 0) refuseTaken(sections.get("taken")?.trim() ?? "", repair);
                     for (const { port } of listeners) waivedPorts.add(port);

@@ -27,6 +27,8 @@ export interface BridgeNetfilterItem {
 export interface FlowsItem {
     readonly type: "flows";
     readonly filter: readonly string[];
+    /** Where the flows lead; another place cuts them. */
+    readonly leadsTo?: string;
     /** Also cut when the item comes: a client that sent before stays stuck on the old answer. */
     readonly cutOnAdd: boolean;
 }
@@ -74,5 +76,6 @@ export const flowsType: ItemType<FlowsItem> = {
     parents: () => [],
     add: (item) => (item.cutOnAdd ? [cut(item)] : []),
     remove: (item) => [cut(item)],
+    change: (_from, to) => [cut(to)],
     observe: (item) => item,
 };

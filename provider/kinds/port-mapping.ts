@@ -59,6 +59,12 @@ function collides(a: Binding, b: Binding): boolean {
     return a.protocol === b.protocol && sameAddress && meet(a.hostPort, b.hostPort);
 }
 
+/** Neither published nor, as far as was seen, listened on. */
+function isFree(range: PortRange, context: Context, holderOf: (range: PortRange) => unknown): boolean {
+    const busy = [...(context.facts.busyPorts ?? [])];
+    return holderOf(range) === undefined && !busy.some((port) => meet(range, { first: port, last: port }));
+}
+
 /** The first free port from 20000 to 32767, below what Linux hands out to clients (ip_local_port_range). */
 function choosePort(length: number, context: Context, fits: (range: PortRange) => boolean): PortRange {
     const previous = context.previous?.bindings[0]?.hostPort;
@@ -80,7 +86,7 @@ function bindingsOf(inputs: MappingInputs, targetPort: PortRange, context: Conte
     const holderOf = (range: PortRange) =>
         others.find(({ binding }) => at(range).some((own) => collides(own, binding)));
     if (inputs.hostPort === undefined)
-        return at(choosePort(size(targetPort), context, (range) => holderOf(range) === undefined));
+        return at(choosePort(size(targetPort), context, (range) => isFree(range, context, holderOf)));
     const wanted = parsePortRange(inputs.hostPort);
     if (size(wanted) !== size(targetPort)) {
         if (size(targetPort) > 1) {
@@ -88,10 +94,13 @@ function bindingsOf(inputs: MappingInputs, targetPort: PortRange, context: Conte
                 `hostPort ${inputs.hostPort} and targetPort ${formatPortRange(targetPort)} differ in length. Make them equal.`,
             );
         }
+        const previous = context.previous?.bindings[0]?.hostPort;
+        const stays = previous !== undefined && size(previous) === 1 && meet(previous, wanted);
+        if (stays && isFree(previous, context, holderOf)) return at(previous);
         // A range for one target port: its first free one, as Docker does.
         for (let port = wanted.first; port <= wanted.last; port++) {
             const range = { first: port, last: port };
-            if (holderOf(range) === undefined) return at(range);
+            if (isFree(range, context, holderOf)) return at(range);
         }
     }
     const holder = holderOf(wanted);
@@ -145,6 +154,7 @@ export const portMapping: ObjectKind<PortMappingObject> = {
             labels: inputs.labels,
             endpoint: key,
             bindings: bindingsOf(inputs, range, context),
+            ...(typeof inputs.hostPort === "string" ? { hostPortGiven: inputs.hostPort } : {}),
         };
     },
 
@@ -169,7 +179,8 @@ export const portMapping: ObjectKind<PortMappingObject> = {
                 );
                 // A udp client keeps its old flow for as long as it sends.
                 const filter = ["-p", "udp", "--orig-port-dst", String(port)];
-                if (protocol === "udp") items.push({ type: "flows", filter, cutOnAdd: true });
+                const leadsTo = value.join(":");
+                if (protocol === "udp") items.push({ type: "flows", filter, leadsTo, cutOnAdd: true });
             }
             return items;
         });
@@ -182,6 +193,7 @@ export const portMapping: ObjectKind<PortMappingObject> = {
         const targetAddress = world.get("endpoint", object.endpoint)?.ipv4Address ?? "";
         return {
             hostPort: object.bindings[0]?.hostPort.first,
+            hostPortGiven: object.hostPortGiven,
             bindings: object.bindings.flatMap((binding) =>
                 Array.from({ length: size(binding.hostPort) }, (_, i) => {
                     const hostPort = binding.hostPort.first + i;

@@ -58,6 +58,8 @@ export interface Binding {
 export interface PortMappingObject extends ObjectBase<"port-mapping"> {
     readonly endpoint: string;
     readonly bindings: readonly Binding[];
+    /** The range that the program asked for; the output `hostPort` is a number. */
+    readonly hostPortGiven?: string;
 }
 
 /** Who a rule speaks of: an object of the host by key, a network in CIDR notation, or a class of peers. */
