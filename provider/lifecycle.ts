@@ -102,9 +102,11 @@ export function explain(kind: Kind, props: Props, error: unknown): Error {
     const host = connectionOf(props) === undefined ? "" : describeConnection(connectionOf(props));
     // Errors of the connection name the host already.
     const message = host !== "" && text.startsWith(`${host}: `) ? text.slice(host.length + 2) : text;
-    const where = host === "" ? "" : ` on ${host}`;
-    const explained = new Error(`${kindTitles[kind]} "${ownerOf(props)?.name ?? "?"}"${where}: ${message}`);
-    explained.stack = explained.message;
+    const who = `${kindTitles[kind]} "${ownerOf(props)?.name ?? "?"}"${host === "" ? "" : ` on ${host}`}`;
+    const explained = new Error(`${who}: ${message}`);
+    // What @pulumi/pulumi prints of an error of read and delete, `${error}: ${error.stack}`, is the message once.
+    explained.toString = () => who;
+    explained.stack = message;
     return explained;
 }
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { execa, type Options, type ResultPromise } from "execa";
+import { execa } from "execa";
 import { expect } from "vitest";
 import { findPulumi, makeProjectFolder, makePulumiHome } from "../../lab/pulumi-command.js";
 
