@@ -65,8 +65,9 @@ export function routeTo(address: string, facts: HostFacts): ForeignRoute | undef
     )[0];
 }
 
-function chooseLocal(inputs: TunnelInputs, facts: HostFacts): string {
-    const own = facts.addresses.map(({ address }) => address.split("/")[0]);
+function chooseLocal(inputs: TunnelInputs, { facts, previous }: Context): string {
+    const foreign = facts.addresses.filter(({ interfaceName }) => interfaceName !== "lo");
+    const own = foreign.map(({ address }) => address.split("/")[0]);
     if (inputs.local !== undefined) {
         if (own.includes(inputs.local)) return inputs.local;
         throw new Refusal(`local ${inputs.local} is no address of the host. Its addresses are ${own.join(", ")}.`);
@@ -75,7 +76,7 @@ function chooseLocal(inputs: TunnelInputs, facts: HostFacts): string {
     const route = first === undefined ? undefined : routeTo(first.underlayAddress, facts);
     const source =
         route?.source ?? facts.addresses.find(({ interfaceName }) => interfaceName === route?.interfaceName)?.address;
-    const local = source?.split("/")[0] ?? (own.length === 1 ? own[0] : undefined);
+    const local = source?.split("/")[0] ?? previous?.local ?? (own.length === 1 ? own[0] : undefined);
     if (local === undefined)
         throw new Refusal("the address to send from cannot be told. Give local, an address of the host.");
     return local;
@@ -156,7 +157,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         const network = context.world.get("network", parseId(inputs.network.id).key);
         if (network === undefined)
             throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
-        const local = chooseLocal(inputs, context.facts);
+        const local = chooseLocal(inputs, context);
         refuseConflicts(inputs, network, local, context);
         return {
             schemaVersion: 1,

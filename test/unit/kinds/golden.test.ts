@@ -1,0 +1,91 @@
+import { expect, test } from "vitest";
+import type { Item } from "../../../provider/kernel/item.js";
+import { isEmpty, plan } from "../../../provider/kernel/plan.js";
+import { affectedBy, itemsOf } from "../../../provider/kinds/index.js";
+import type { World } from "../../../provider/model/world.js";
+import { printPlan } from "../kernel/print.js";
+import { allItems, type Kind, keyOf, put, ref, remove } from "./build.js";
+import { productionWorld, smallWorld } from "./worlds.js";
+
+const small = smallWorld();
+
+test.each([
+    ["network", "front"],
+    ["network", "back"],
+    ["sandbox", "web"],
+    ["sandbox", "db"],
+    ["endpoint", "web-front"],
+    ["endpoint", "api-back"],
+    ["endpoint", "db-back"],
+    ["port-mapping", "http"],
+    ["overlay-tunnel", "back-tunnel"],
+] as const)("%s %s: puts exactly this into the kernel", async (kind, name) => {
+    const items = itemsOf([keyOf(kind, name)], small);
+    await expect(printPlan(plan([], items))).toMatchFileSnapshot(`golden/${kind}-${name}.txt`);
+});
+
+test("base: puts exactly this into the kernel, and takes it out again", async () => {
+    const items = itemsOf(["base"], small);
+    const text = `${printPlan(plan([], items))}\n${printPlan(plan(items, []))}`;
+    await expect(text).toMatchFileSnapshot("golden/base.txt");
+});
+
+test("firewall policy: has nothing of its own, it lives in the chains of its endpoints", () => {
+    expect(itemsOf([keyOf("firewall-policy", "db-access")], small)).toEqual([]);
+});
+
+test("production layout: this is the complete ruleset", async () => {
+    const { nft } = plan([], allItems(productionWorld()));
+    await expect(`${nft.map((line) => line.args.join(" ")).join("\n")}\n`).toMatchFileSnapshot("golden/production.nft");
+});
+
+const keysOf = (items: readonly Item[]) => items.map((item) => JSON.stringify(item)).sort();
+
+/** What `affects` names must be enough: items of all other objects stay as they were. */
+function unaffected(before: World, after: World, changed: string): { before: Item[]; after: Item[] } {
+    const affected = new Set([...affectedBy([changed], before), ...affectedBy([changed], after)]);
+    const others = [...new Set([...before.objects.keys(), ...after.objects.keys()])].filter(
+        (key) => !affected.has(key),
+    );
+    return { before: itemsOf(others, before), after: itemsOf(others, after) };
+}
+
+test.each([...small.objects.values()].map((object) => [object.kind, object.name, object] as const))(
+    "%s %s: what its coming and going changes elsewhere is looked at",
+    (kind, _name, object) => {
+        const without = remove(small, kind, object.owner.name);
+        const there = unaffected(small, without, object.key);
+        expect(keysOf(there.before)).toEqual(keysOf(there.after));
+        expect(isEmpty(plan(there.before, there.after))).toBe(true);
+    },
+);
+
+test.each([
+    ["network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24", gateway: "172.20.0.254", mtu: 1400 }],
+    ["network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24", internal: true }],
+    [
+        "endpoint",
+        "web-front",
+        { sandbox: ref("sandbox", "web"), network: ref("network", "front"), ipv4Address: "172.20.0.99" },
+    ],
+    [
+        "endpoint",
+        "api-back",
+        { sandbox: ref("sandbox", "api"), network: ref("network", "back"), ipv4Address: "172.21.0.9" },
+    ],
+    [
+        "endpoint",
+        "api-front",
+        { sandbox: ref("sandbox", "api"), network: ref("network", "front"), gatewayPriority: "never" },
+    ],
+    ["overlay-tunnel", "back-tunnel", { network: ref("network", "back"), vni: 42, mtu: 1300 }],
+    ["firewall-policy", "db-access", { target: ref("network", "front"), egress: [] }],
+] as [Kind, string, Record<string, unknown>][])(
+    "%s %s: what its change changes elsewhere is looked at",
+    (kind, name, args) => {
+        const after = put(small, kind, name, args);
+        const there = unaffected(small, after, keyOf(kind, name));
+        expect(keysOf(there.before)).toEqual(keysOf(there.after));
+        expect(isEmpty(plan(allItems(small), allItems(after)))).toBe(false);
+    },
+);

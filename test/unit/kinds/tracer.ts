@@ -1,0 +1,208 @@
+import { parseIpv4 } from "../../../provider/model/address.js";
+
+/** A packet as the hooks of netfilter see it. */
+export interface Packet {
+    readonly family?: "inet" | "bridge";
+    readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting";
+    /** Absent: the packet comes from the host itself. */
+    readonly iifname?: string;
+    readonly oifname?: string;
+    readonly saddr?: string;
+    readonly daddr?: string;
+    readonly protocol?: string;
+    readonly dport?: number;
+    /** @default "new" */
+    readonly state?: "new" | "established" | "related" | "invalid";
+    /** The connection was redirected to a published port's target. */
+    readonly isDnat?: boolean;
+    /** Addresses of the host: what `fib daddr type local` knows. */
+    readonly local?: readonly string[];
+    readonly etherType?: string;
+    readonly etherSource?: string;
+    readonly etherTarget?: string;
+    readonly arpSender?: string;
+}
+
+export interface Verdict {
+    readonly verdict: "accept" | "drop" | "reject";
+    /** Chains that were asked, and the rule that decided. */
+    readonly path: string;
+    /** `address:port` after a redirection. */
+    readonly dnat?: string;
+    readonly isMasqueraded: boolean;
+}
+
+interface Chain {
+    readonly hook: string | undefined;
+    readonly priority: number;
+    readonly rules: string[];
+}
+
+interface Table {
+    readonly chains: Map<string, Chain>;
+    readonly sets: Map<string, { key: string; value: string }[]>;
+}
+
+function parseRuleset(text: string): Map<string, Table> {
+    const tables = new Map<string, Table>();
+    for (const line of text.split("\n").filter((each) => each !== "")) {
+        const [verb, object, family = "", , name = "", ...rest] = line.split(" ");
+        const body = rest.join(" ");
+        const table: Table = tables.get(family) ?? { chains: new Map(), sets: new Map() };
+        tables.set(family, table);
+        if (verb === "add" && object === "chain") {
+            const [, hook, priority] = /hook (\w+) priority (-?\d+)/.exec(body) ?? [];
+            if (!table.chains.has(name)) table.chains.set(name, { hook, priority: Number(priority ?? 0), rules: [] });
+        } else if (verb === "add" && object === "rule") {
+            const chain = table.chains.get(name);
+            if (chain === undefined) throw new Error(`no chain: ${line}`);
+            chain.rules.push(body);
+        } else if (verb === "add" && (object === "set" || object === "map")) {
+            table.sets.set(name, []);
+        } else if (verb === "add" && object === "element") {
+            const [key = "", value = ""] = body.slice(2, -2).split(" : ");
+            const set = table.sets.get(name);
+            if (set === undefined) throw new Error(`no set: ${line}`);
+            set.push({ key: key.replaceAll('"', ""), value });
+        } else if (verb !== "flush" && object !== "table") throw new Error(`cannot read: ${line}`);
+    }
+    return tables;
+}
+
+/** One part of a set's element against one part of a packet; a prefix holds all of its addresses. */
+function partMatches(pattern: string, value: string): boolean {
+    const [address = "", length] = pattern.split("/");
+    if (length === undefined || !/^[\d.]+$/.test(value)) return pattern === value;
+    const shift = 2 ** (32 - Number(length));
+    return Math.floor(parseIpv4(address) / shift) === Math.floor(parseIpv4(value) / shift);
+}
+
+const matches = (pattern: string, value: string) => {
+    const [patterns, values] = [pattern.split(" . "), value.split(" . ")];
+    return patterns.length === values.length && patterns.every((each, i) => partMatches(each, values[i] ?? ""));
+};
+
+/** Selectors by their text, longest first; `undefined`: the packet has no such field, so nothing matches. */
+const selectors: Record<string, (packet: Packet) => string | undefined> = {
+    "ip saddr": (packet) => packet.saddr,
+    "ip daddr": (packet) => packet.daddr,
+    "arp saddr ip": (packet) => packet.arpSender,
+    "ether saddr": (packet) => packet.etherSource,
+    "ether type": (packet) => packet.etherType,
+    "meta l4proto": (packet) => packet.protocol,
+    "th dport": (packet) => (packet.dport === undefined ? undefined : String(packet.dport)),
+    "tcp dport": (packet) => (packet.protocol === "tcp" ? String(packet.dport) : undefined),
+    "udp dport": (packet) => (packet.protocol === "udp" ? String(packet.dport) : undefined),
+    "sctp dport": (packet) => (packet.protocol === "sctp" ? String(packet.dport) : undefined),
+    iifname: (packet) => packet.iifname ?? "",
+    oifname: (packet) => packet.oifname ?? "",
+    iif: (packet) => (packet.iifname === undefined ? "0" : "7"),
+    oif: (packet) => (packet.oifname === undefined ? "0" : "7"),
+};
+const selectorNames = Object.keys(selectors).sort((a, b) => b.length - a.length);
+
+/** Walks one packet through the rendered text of a ruleset, as netfilter would. @throws Error on words it does not know */
+export function createTracer(text: string): (packet: Packet) => Verdict {
+    const tables = parseRuleset(text);
+
+    return (packet) => {
+        const family = packet.family ?? "inet";
+        const table: Table = tables.get(family) ?? { chains: new Map(), sets: new Map() };
+        const asked: string[] = [];
+        let dnat: string | undefined;
+        let isMasqueraded = false;
+
+        function find(set: string, value: string | undefined): { key: string; value: string } | undefined {
+            const elements = table.sets.get(set);
+            if (elements === undefined) throw new Error(`no set ${set}`);
+            return value === undefined ? undefined : elements.find(({ key }) => matches(key, value));
+        }
+
+        /** Takes `ip saddr . th dport` off the front of a rule. */
+        function takeSelectors(words: string): { value: string | undefined; rest: string } | undefined {
+            const name = selectorNames.find((each) => words === each || words.startsWith(`${each} `));
+            if (name === undefined) return undefined;
+            const value = selectors[name]?.(packet);
+            const rest = words.slice(name.length + 1);
+            if (!rest.startsWith(". ")) return { value, rest };
+            const more = takeSelectors(rest.slice(2));
+            if (more === undefined) throw new Error(`cannot read: ${words}`);
+            return {
+                value: value === undefined || more.value === undefined ? undefined : `${value} . ${more.value}`,
+                rest: more.rest,
+            };
+        }
+
+        /** The verdict of a rule, or `undefined` when it does not match. */
+        function runRule(rule: string): string | undefined {
+            let rest = rule.replace(/ ?comment "[^"]*"$/, "");
+            while (rest !== "") {
+                const verdict = /^(accept|drop|masquerade|goto \w+|reject with icmpx type admin-prohibited)$/.exec(
+                    rest,
+                )?.[1];
+                if (verdict !== undefined) return verdict;
+                const special =
+                    /^(ct state|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|dnat|masquerade)\b)/.exec(
+                        rest,
+                    );
+                if (special !== null) {
+                    const [whole, what, value = ""] = special;
+                    const isTrue = {
+                        "ct state": () => value.split(",").includes(packet.state ?? "new"),
+                        "ct status": () => value === "dnat" && packet.isDnat === true,
+                        "fib daddr type": () => value === "local" && (packet.local ?? []).includes(packet.daddr ?? ""),
+                        "ether daddr &": () => (Number.parseInt(packet.etherTarget?.slice(0, 2) ?? "0", 16) & 1) === 1,
+                    }[what as "ct state"]();
+                    if (!isTrue) return undefined;
+                    rest = rest.slice(whole.length + 1);
+                    continue;
+                }
+                const isDnat = rest.startsWith("dnat ip to ");
+                const taken = takeSelectors(isDnat ? rest.slice("dnat ip to ".length) : rest);
+                if (taken === undefined) throw new Error(`cannot read: ${rest}`);
+                const { value } = taken;
+                const map = /^v?map @(\w+)$/.exec(taken.rest)?.[1];
+                if (map !== undefined) {
+                    const found = find(map, value)?.value;
+                    if (found === undefined || !isDnat) return found;
+                    dnat = found.replace(" . ", ":");
+                    return "accept";
+                }
+                const [, not, pattern = ""] = /^(!= )?("[^"]*"|\S+)/.exec(taken.rest) ?? [];
+                const range = /^(\d+)-(\d+)$/.exec(pattern);
+                let isTrue: boolean;
+                if (pattern.startsWith("@")) isTrue = find(pattern.slice(1), value) !== undefined;
+                else if (range !== null)
+                    isTrue = Number(value) >= Number(range[1]) && Number(value) <= Number(range[2]);
+                else isTrue = value !== undefined && matches(pattern.replaceAll('"', ""), value);
+                if (value === undefined || isTrue === (not !== undefined)) return undefined;
+                rest = taken.rest.slice((not?.length ?? 0) + pattern.length).trimStart();
+            }
+            throw new Error(`a rule without a verdict: ${rule}`);
+        }
+
+        function runChain(name: string): string {
+            const chain = table.chains.get(name);
+            if (chain === undefined) throw new Error(`no chain ${name}`);
+            asked.push(name);
+            for (const rule of chain.rules) {
+                const verdict = runRule(rule);
+                if (verdict === undefined) continue;
+                // No chain of ours is jumped to, so a goto from a base chain never comes back.
+                if (verdict.startsWith("goto ")) return runChain(verdict.slice("goto ".length));
+                asked.push(`[${rule}]`);
+                if (verdict === "masquerade") isMasqueraded = true;
+                return verdict;
+            }
+            return "accept";
+        }
+
+        const base = [...table.chains].filter(([, { hook }]) => hook === packet.hook);
+        for (const [name] of base.sort(([, a], [, b]) => a.priority - b.priority)) {
+            const verdict = runChain(name);
+            if (verdict !== "drop" && !verdict.startsWith("reject")) continue;
+            return { verdict: verdict === "drop" ? "drop" : "reject", path: asked.join(" "), isMasqueraded };
+        }
+        return { verdict: "accept", path: asked.join(" "), isMasqueraded, ...(dnat === undefined ? {} : { dnat }) };
+    };
+}
