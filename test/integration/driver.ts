@@ -113,7 +113,6 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
 
         let inputs = await check(handler, {}, news());
         let { id, outs } = stored(await handler.create(inputs));
-        await expectSecondPreviewEmpty();
 
         /** Check and diff of the same program find nothing to do. */
         async function expectSecondPreviewEmpty(): Promise<void> {
@@ -158,11 +157,17 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
             },
         };
         resources.push(resource as Resource);
+        await expectSecondPreviewEmpty();
         return resource;
     }
 
     async function destroyAll(): Promise<void> {
-        for (const resource of [...resources].reverse()) await resource.delete();
+        const failures: unknown[] = [];
+        // On errors it goes on, so that one failed test leaves little for the next.
+        for (const resource of [...resources].reverse()) {
+            await resource.delete().catch((error) => failures.push(error));
+        }
+        if (failures.length > 0) throw failures.length === 1 ? failures[0] : new AggregateError(failures);
     }
 
     const host = await declare("host", "edge", { connection });

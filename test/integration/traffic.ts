@@ -63,7 +63,7 @@ const ask = (question) => new Promise((resolve) => {
     const timer = setTimeout(() => resolve("nothing"), Number(timeout));
     const answer = (text) => { clearTimeout(timer); resolve(String(text).trim()); };
     if (protocol === "icmp") {
-        execFile("ping", ["-c1", "-W1", ...(source ? ["-I", source] : []), host], (error, stdout) => {
+        execFile("ping", ["-c1", "-W0.8", ...(source ? ["-I", source] : []), host], (error, stdout) => {
             answer(!error ? "reply" : /nreachable|rohibited|iltered/.test(stdout) ? "unreachable" : "nothing");
         });
     } else if (protocol === "udp") {
@@ -94,7 +94,7 @@ Promise.all(questions.map(async (question) => [question, await ask(question)])).
  * (an ICMP error, also a reject), or "nothing".
  */
 export async function ask(place: Place, ...questions: string[]): Promise<Record<string, string>> {
-    return JSON.parse(await run(place, node(askScript, ["1200", ...questions])));
+    return JSON.parse(await run(place, node(askScript, ["800", ...questions])));
 }
 
 /** The same with the answers that are expected beside the questions, for a comparison. */
@@ -149,5 +149,44 @@ export async function talk(place: Place, question: string, sourcePort?: number):
             throw new Error(`the conversation stands still; it said last: ${process.output().slice(-80)}`);
         },
         [Symbol.asyncDispose]: () => process.stop(),
+    };
+}
+
+// perl is in every Debian; node has no packet sockets (packet(7): AF_PACKET 17, SOCK_RAW 3).
+const frameScript = `
+my ($name, @frames) = @ARGV;
+open(my $file, "<", "/sys/class/net/$name/ifindex") or die $!;
+my $index = <$file>;
+socket(my $socket, 17, 3, 0) or die $!;
+for my $frame (@frames) {
+    send($socket, pack("H*", $frame), 0, pack("S n i S C C a8", 17, 3, $index, 0, 0, 6, "")) or die $!;
+}
+`;
+
+/** Sends Ethernet frames as they are, in hexadecimal; padded to the shortest length. */
+export async function sendFrames(place: Place, interfaceName: string, ...frames: string[]): Promise<void> {
+    const whole = frames.map((frame) => frame.replace(/[^0-9a-f]/g, "").padEnd(120, "0"));
+    await run(place, ["perl", "-e", frameScript, interfaceName, ...whole]);
+}
+
+/** Counts the frames that match (nft) and arrive at an interface of a sandbox from now on. */
+export async function countFrames(place: Place, interfaceName: string, match: string): Promise<() => Promise<number>> {
+    await run(
+        place,
+        `nft -f - <<'END'
+table netdev watch
+delete table netdev watch
+table netdev watch {
+    chain arriving {
+        type filter hook ingress device "${interfaceName}" priority -500; policy accept;
+        ${match} counter
+    }
+}
+END`,
+    );
+    return async () => {
+        const { nftables } = JSON.parse(await run(place, "nft -j list table netdev watch"));
+        const rule = nftables.find((entry: object) => "rule" in entry).rule;
+        return rule.expr.at(-1).counter.packets;
     };
 }
