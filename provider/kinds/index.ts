@@ -50,6 +50,8 @@ export function withParents(keys: Iterable<string>, world: World): Set<string> {
     for (const key of all) {
         const object = world.objects.get(key);
         if (object?.kind === "endpoint") all.add(object.sandbox).add(object.network);
+        // Its default route leaves by one of its endpoints.
+        if (object?.kind === "sandbox") for (const endpoint of world.endpointsOf(key)) all.add(endpoint.key);
         if (object?.kind === "port-mapping") all.add(object.endpoint);
         if (object?.kind === "overlay-tunnel") all.add(object.network);
         if (object?.kind === "firewall-policy") for (const target of object.targets) all.add(target);
