@@ -1,0 +1,112 @@
+import { describeConnection } from "../provider/model/connection.js";
+import { readCarried } from "./carried.js";
+import { type Inventory, takeInventory } from "./inventory.js";
+import { print } from "./table.js";
+import { connectionOf, type TargetOptions } from "./target.js";
+
+/** Prints what a host carries, of all stacks. */
+export async function inspect(target: string | undefined, options: TargetOptions & { json?: true }): Promise<void> {
+    const connection = await connectionOf(target, options);
+    const inventory = takeInventory(await readCarried(connection), describeConnection(connection));
+    print(options.json ? JSON.stringify(inventory, undefined, 2) : await renderInventory(inventory));
+}
+
+async function renderInventory(inventory: Inventory): Promise<string> {
+    const { paint, renderTable } = await import("./table.js");
+    const sections = tablesOf(inventory)
+        .filter(({ rows }) => rows.length > 0)
+        .map(({ title, head, rows }) => `${paint.bold(title)}\n${renderTable(head, rows)}`);
+    return sections.length > 0 ? sections.join("\n\n") : `${inventory.host} carries nothing of pulumi-linuxnet.`;
+}
+
+function tablesOf(all: Inventory) {
+    const words = (...flags: (string | false)[]) => flags.filter((flag) => flag !== false).join(", ");
+    const list = (names: readonly string[]) => names.join(", ") || "-";
+    const rules = (policy: Inventory["policies"][number]) => {
+        const otherwise = (direction: string) => `${policy.defaultAction} all other ${direction}`;
+        return [
+            ...(policy.ingress === null ? [] : [...policy.ingress, otherwise("ingress")]),
+            ...(policy.egress === null ? [] : [...policy.egress, otherwise("egress")]),
+        ].join("\n");
+    };
+    return [
+        {
+            title: "Networks",
+            head: ["STACK", "NAME", "SUBNET", "GATEWAY", "MTU", "BRIDGE", "ENDPOINTS", "OPTIONS"],
+            rows: all.networks.map((network) => [
+                network.stack,
+                network.name,
+                network.subnet,
+                network.gateway,
+                String(network.mtu),
+                network.kernelName,
+                String(network.endpoints.length),
+                words(
+                    network.internal && "internal",
+                    network.isolateEndpoints && "isolated endpoints",
+                    !network.masquerade && "no masquerade",
+                ),
+            ]),
+        },
+        {
+            title: "Sandboxes",
+            head: ["STACK", "NAME", "NAMESPACE", "ENDPOINTS"],
+            rows: all.sandboxes.map((sandbox) => [
+                sandbox.stack,
+                sandbox.name,
+                sandbox.namespace,
+                list(sandbox.endpoints),
+            ]),
+        },
+        {
+            title: "Endpoints",
+            head: ["STACK", "NAME", "SANDBOX", "NETWORK", "ADDRESS", "MAC", "INSIDE", "OUTSIDE"],
+            rows: all.endpoints.map((endpoint) => [
+                endpoint.stack,
+                endpoint.name,
+                endpoint.sandbox,
+                endpoint.network,
+                endpoint.ipv4Address,
+                endpoint.macAddress,
+                endpoint.interfaceName,
+                endpoint.kernelName,
+            ]),
+        },
+        {
+            title: "Published ports",
+            head: ["STACK", "NAME", "PUBLISHED", "ENDPOINT", "TARGET"],
+            rows: all.ports.map((port) => [
+                port.stack,
+                port.name,
+                `${port.hostAddress ?? "*"}:${port.hostPort}/${port.protocol}`,
+                port.endpoint,
+                `${port.targetAddress ?? "?"}:${port.targetPort}`,
+            ]),
+        },
+        {
+            title: "Firewall policies",
+            head: ["STACK", "NAME", "PRIORITY", "TARGETS", "RULES"],
+            rows: all.policies.map((policy) => [
+                policy.stack,
+                policy.name,
+                String(policy.priority),
+                list(policy.targets),
+                rules(policy),
+            ]),
+        },
+        {
+            title: "Overlay tunnels",
+            head: ["STACK", "NAME", "NETWORK", "VNI", "LOCAL", "MTU", "DEVICE", "PEERS"],
+            rows: all.tunnels.map((tunnel) => [
+                tunnel.stack,
+                tunnel.name,
+                tunnel.network,
+                String(tunnel.vni),
+                `${tunnel.local}:${tunnel.port}`,
+                String(tunnel.mtu),
+                tunnel.kernelName,
+                list(tunnel.peers.map((peer) => `${peer.underlayAddress} (${peer.ipRange})`)),
+            ]),
+        },
+    ];
+}

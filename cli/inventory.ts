@@ -1,0 +1,77 @@
+import { effectiveMtu } from "../provider/kinds/network.js";
+import { formatPortRange } from "../provider/model/port-range.js";
+import type { World } from "../provider/model/world.js";
+import { inOrder, nameOf, stackOf } from "./name.js";
+import { describeRule } from "./rule.js";
+
+/** What a host carries, in the words of the programs that made it; `inspect --json` prints it. */
+export type Inventory = ReturnType<typeof takeInventory>;
+
+export function takeInventory(world: World, host: string) {
+    return {
+        schemaVersion: 1,
+        host,
+        networks: inOrder(world.all("network")).map((network) => ({
+            stack: stackOf(network),
+            name: network.owner.name,
+            kernelName: network.key,
+            subnet: network.subnet,
+            gateway: network.gateway,
+            mtu: effectiveMtu(network, world),
+            internal: network.internal,
+            isolateEndpoints: network.isolateEndpoints,
+            masquerade: network.masquerade,
+            endpoints: inOrder(world.endpointsOf(network.key)).map((endpoint) => endpoint.owner.name),
+        })),
+        sandboxes: inOrder(world.all("sandbox")).map((sandbox) => ({
+            stack: stackOf(sandbox),
+            name: sandbox.owner.name,
+            namespace: sandbox.name,
+            endpoints: inOrder(world.endpointsOf(sandbox.key)).map((endpoint) => endpoint.owner.name),
+        })),
+        endpoints: inOrder(world.all("endpoint")).map((endpoint) => ({
+            stack: stackOf(endpoint),
+            name: endpoint.owner.name,
+            kernelName: endpoint.key,
+            sandbox: nameOf(endpoint.sandbox, world),
+            network: nameOf(endpoint.network, world),
+            interfaceName: endpoint.interfaceName,
+            ipv4Address: endpoint.ipv4Address,
+            macAddress: endpoint.macAddress,
+        })),
+        ports: inOrder(world.all("port-mapping")).flatMap((mapping) =>
+            mapping.bindings.map((binding) => ({
+                stack: stackOf(mapping),
+                name: mapping.owner.name,
+                protocol: binding.protocol,
+                /** `null`: every address of the host. */
+                hostAddress: binding.hostAddress ?? null,
+                hostPort: formatPortRange(binding.hostPort),
+                endpoint: nameOf(mapping.endpoint, world),
+                targetAddress: world.get("endpoint", mapping.endpoint)?.ipv4Address ?? null,
+                targetPort: formatPortRange(binding.targetPort),
+            })),
+        ),
+        policies: inOrder(world.all("firewall-policy")).map((policy) => ({
+            stack: stackOf(policy),
+            name: policy.owner.name,
+            targets: policy.targets.map((target) => nameOf(target, world)),
+            priority: policy.priority,
+            defaultAction: policy.defaultAction,
+            /** `null`: the policy says nothing about this direction. */
+            ingress: policy.ingress?.map((rule) => describeRule(rule, "from", world)) ?? null,
+            egress: policy.egress?.map((rule) => describeRule(rule, "to", world)) ?? null,
+        })),
+        tunnels: inOrder(world.all("overlay-tunnel")).map((tunnel) => ({
+            stack: stackOf(tunnel),
+            name: tunnel.owner.name,
+            kernelName: tunnel.key,
+            network: nameOf(tunnel.network, world),
+            vni: tunnel.vni,
+            local: tunnel.local,
+            port: tunnel.port,
+            mtu: tunnel.mtuBytes,
+            peers: tunnel.peers,
+        })),
+    };
+}
