@@ -7,22 +7,27 @@ export class TransactionFailed extends Error {
     override readonly name = "TransactionFailed";
 }
 
+/** Where a batch of ip(8) or bridge(8), or a file of nft(8), failed: the number of the line, from 1. */
+const failedLine = /^(?:Command failed -:|\/dev\/stdin:)(\d+)/;
+
 /** The kernel's own words, and the line of ours that they answer. */
 export function describeFailure(result: ScriptResult, transaction: RenderedTransaction): string {
     const failed = parseSections(result.stdout).get("failed")?.trim() ?? "";
     const group = transaction.steps[Number(failed)];
-    const words = result.stderr
-        .split("\n")
-        .map((line) => line.replace(/^(RTNETLINK answers|Error): /, "").trim())
-        .filter((line) => line !== "" && !/^\^[\^~\s]*$/.test(line));
-    const at = words.map((line) => /^Command failed -:(\d+)$/.exec(line)?.[1]).find((line) => line !== undefined);
-    const line = at === undefined ? undefined : group?.lines[Number(at) - 1];
+    const words = result.stderr.split("\n").map((line) => line.trim());
+    const at = words.flatMap((line) => failedLine.exec(line)?.[1] ?? [])[0];
+    const line = group?.lines[at === undefined ? (group.lines.length === 1 ? 0 : -1) : Number(at) - 1];
     const reason =
         words
-            .filter((word) => !word.startsWith("Command failed -"))
+            .filter((word) => !word.startsWith("Command failed -") && !/^[\^~\s]*$/.test(word))
+            // nft shows the line itself below its words, a shell its own name before them.
+            .filter((word) => group?.tool !== "nft" || !group.lines.some(({ args }) => args.join(" ").startsWith(word)))
+            .map((word) => word.replace(/^(\/dev\/stdin:[\d:-]+ |\S*sh: (line )?\d+: )/, ""))
+            .map((word) => word.replace(/^(RTNETLINK answers|Error): /, ""))
             .slice(0, 3)
             .join("; ") || "no reason given";
-    const step = line === undefined ? (group?.tool ?? failed) : `${group?.tool} ${line.args.join(" ")}`;
+    const tool = group === undefined || group.tool === "command" ? "" : group.tool;
+    const step = line === undefined ? (group?.tool ?? `write the ${failed}`) : `${tool} ${line.args.join(" ")}`.trim();
     return `\`${step}\` failed: ${reason}. The host was put back as it was.${adviceFor(reason)}`;
 }
 
@@ -31,6 +36,7 @@ function adviceFor(reason: string): string {
     if (/Unknown device type|Operation not supported|Protocol error/.test(reason)) {
         return " Its kernel lacks what this needs: see the Host's output capabilities, or run `linuxnet doctor`.";
     }
+    if (/\/var\/lib\/linuxnet.*No space left/.test(reason)) return " Its disk is full.";
     return /No space left|Cannot allocate|No buffer space/.test(reason)
         ? " The host is out of memory or of kernel table space."
         : "";
@@ -60,8 +66,10 @@ export function parseListeners(body: string): Listener[] {
         });
 }
 
-/** Whether a listener and a published address are in each other's way. */
+/** Whether a listener and a published address are in each other's way; what is published is IPv4. */
 export function isInTheWay(listener: Listener, published: string | undefined): boolean {
-    const everywhere = ["0.0.0.0", "*", "::"].includes(listener.address);
-    return published === undefined || everywhere || listener.address === published;
+    const address = listener.address.replace(/^::ffff:/, "");
+    if (["0.0.0.0", "*", "::"].includes(address)) return true;
+    if (address.includes(":")) return false;
+    return published === undefined || address === published;
 }

@@ -4,7 +4,8 @@ export function parseSections(stdout: string): Map<string, string> {
     for (const part of `\n${stdout}`.split("\n@@ ").slice(1)) {
         const newline = part.indexOf("\n");
         const [name, body] = newline < 0 ? [part, ""] : [part.slice(0, newline), part.slice(newline + 1)];
-        sections.set(name.trim(), (sections.get(name.trim()) ?? "") + body);
+        const before = sections.get(name.trim());
+        sections.set(name.trim(), before === undefined || before === "" ? body : `${before}\n${body}`);
     }
     return sections;
 }

@@ -1,0 +1,135 @@
+trap '' HUP INT PIPE TERM
+umask 022
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+print_manifest() {
+    echo '@@ generation'
+    g=0
+    if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+    echo "$g"
+    echo '@@ objects'
+    for f in /var/lib/linuxnet/objects/*.json; do
+        if [ -f "$f" ]; then cat /var/lib/linuxnet/objects/*.json; fi
+        break
+    done
+}
+
+r=/run/linuxnet
+while :; do
+    [ -d $r ] || mkdir -p -m 700 $r
+    exec 9>>$r/lock
+    flock -w 60 9 || { echo '@@ locked'; cat $r/owner; exit 74; }
+    if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
+done
+printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
+if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+
+fail() {
+    echo "@@ failed"
+    echo "$1"
+    . $r/undo
+    : >$r/undo
+    exit 77
+}
+g=0
+if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+if [ "$g" != a1 ]; then print_manifest; exit 75; fi
+
+s=0; echo $s >$r/stage
+printf '%s' 'if [ $s -ge 3 ]; then :
+ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+rule del priority 1000 from 172.20.0.9 lookup 1000
+address del 172.20.0.9/24 dev front
+LINUXNET_END
+
+if [ -r /proc/sys/net/netfilter/nf_conntrack_count ] && { read -r n </proc/sys/net/netfilter/nf_conntrack_count || :; } && [ "$n" -gt 0 ]; then
+conntrack -D -s 172.20.0.9 >/dev/null 2>&1 || :
+conntrack -D -r 172.20.0.9 >/dev/null 2>&1 || :
+fi
+
+fi
+if [ $s -ge 2 ]; then :
+nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
+delete element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
+add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+LINUXNET_END
+
+fi
+if [ $s -ge 1 ]; then :
+ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
+link set dev lewebfront type bridge_slave hairpin on
+LINUXNET_END
+
+nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
+printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
+LINUXNET_END
+
+ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+link set dev front address 02:6c:ac:14:00:02
+link set dev front up
+address replace 172.20.0.2/24 dev front
+route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
+route replace default via 172.20.0.1 dev front table 1000
+route replace default via 172.20.0.1 dev front table main
+rule add priority 1000 from 172.20.0.2 lookup 1000
+LINUXNET_END
+
+fi
+' >$r/undo
+s=1; echo $s >$r/stage
+ip -n web -batch - <<'LINUXNET_END' || fail 0
+rule del priority 1000 from 172.20.0.2 lookup 1000
+address del 172.20.0.2/24 dev front
+LINUXNET_END
+
+if [ -r /proc/sys/net/netfilter/nf_conntrack_count ] && { read -r n </proc/sys/net/netfilter/nf_conntrack_count || :; } && [ "$n" -gt 0 ]; then
+conntrack -D -s 172.20.0.2 >/dev/null 2>&1 || :
+conntrack -D -r 172.20.0.2 >/dev/null 2>&1 || :
+fi
+
+s=2; echo $s >$r/stage
+nft -f - <<'LINUXNET_END' || fail 2
+delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
+add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
+LINUXNET_END
+
+s=3; echo $s >$r/stage
+echo '@@ links'
+ip -j -d -batch - <<'LINUXNET_END' || fail 3
+link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
+link set dev lewebfront type bridge_slave hairpin on
+addr show dev lewebfront
+LINUXNET_END
+
+nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 4
+set -e
+printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
+LINUXNET_END
+
+echo '@@ namespace web'
+ip -n web -j -d -batch - <<'LINUXNET_END' || fail 5
+link set dev front address 02:6c:ac:14:00:09
+link set dev front up
+address replace 172.20.0.9/24 dev front
+route replace 172.20.0.0/24 dev front src 172.20.0.9 table 1000
+route replace default via 172.20.0.1 dev front table 1000
+route replace default via 172.20.0.1 dev front table main
+rule add priority 1000 from 172.20.0.9 lookup 1000
+addr show
+route show table all
+rule show
+LINUXNET_END
+
+[ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
+printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.9","macAddress":"02:6c:ac:14:00:09","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
+mv -f /var/lib/linuxnet/new/*.json /var/lib/linuxnet/objects/ || fail manifest
+echo b2 >/var/lib/linuxnet/generation || fail manifest
+
+: >$r/undo
+
+echo '@@ done'

@@ -1,0 +1,101 @@
+trap '' HUP INT PIPE TERM
+umask 022
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+print_manifest() {
+    echo '@@ generation'
+    g=0
+    if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+    echo "$g"
+    echo '@@ objects'
+    for f in /var/lib/linuxnet/objects/*.json; do
+        if [ -f "$f" ]; then cat /var/lib/linuxnet/objects/*.json; fi
+        break
+    done
+}
+
+r=/run/linuxnet
+while :; do
+    [ -d $r ] || mkdir -p -m 700 $r
+    exec 9>>$r/lock
+    flock -w 60 9 || { echo '@@ locked'; cat $r/owner; exit 74; }
+    if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
+done
+printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
+if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+
+fail() {
+    echo "@@ failed"
+    echo "$1"
+    . $r/undo
+    : >$r/undo
+    exit 77
+}
+g=0
+if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+if [ "$g" != a1 ]; then print_manifest; exit 75; fi
+if [ -e /sys/class/net/lewebfront ]; then echo '@@ taken'; echo 'interface "lewebfront"'; exit 76; fi
+s=0; echo $s >$r/stage
+printf '%s' 'if [ $s -ge 3 ]; then :
+ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+rule del priority 1000 from 172.20.0.2 lookup 1000
+LINUXNET_END
+
+if [ -r /proc/sys/net/netfilter/nf_conntrack_count ] && { read -r n </proc/sys/net/netfilter/nf_conntrack_count || :; } && [ "$n" -gt 0 ]; then
+conntrack -D -s 172.20.0.2 >/dev/null 2>&1 || :
+conntrack -D -r 172.20.0.2 >/dev/null 2>&1 || :
+fi
+
+ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+link del dev lewebfront
+LINUXNET_END
+
+fi
+if [ $s -ge 2 ]; then :
+nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+delete element bridge linuxnet endpoints { "lewebfront" }
+delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+LINUXNET_END
+
+fi
+' >$r/undo
+s=2; echo $s >$r/stage
+nft -f - <<'LINUXNET_END' || fail 0
+add element bridge linuxnet endpoints { "lewebfront" }
+add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+LINUXNET_END
+
+s=3; echo $s >$r/stage
+echo '@@ links'
+ip -j -d -batch - <<'LINUXNET_END' || fail 1
+link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
+link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
+link set dev lewebfront type bridge_slave hairpin on
+link set dev lewebfront up
+addr show dev lewebfront
+LINUXNET_END
+
+echo '@@ namespace web'
+ip -n web -j -d -batch - <<'LINUXNET_END' || fail 2
+link set dev front addrgenmode none
+link set dev front up
+address replace 172.20.0.2/24 dev front
+route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
+route replace default via 172.20.0.1 dev front table 1000
+route replace default via 172.20.0.1 dev front table main
+rule add priority 1000 from 172.20.0.2 lookup 1000
+addr show
+route show table all
+rule show
+LINUXNET_END
+
+[ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
+printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.2","macAddress":"02:6c:ac:14:00:02","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
+mv -f /var/lib/linuxnet/new/*.json /var/lib/linuxnet/objects/ || fail manifest
+echo b2 >/var/lib/linuxnet/generation || fail manifest
+
+: >$r/undo
+
+echo '@@ done'

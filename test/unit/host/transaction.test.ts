@@ -1,0 +1,216 @@
+import { execFileSync } from "node:child_process";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { exits, renderTransaction, type Transaction } from "../../../provider/host/transaction.js";
+import type { Item } from "../../../provider/kernel/item.js";
+import type { World } from "../../../provider/model/world.js";
+import { affectedItems, allItems, empty, endpoint, keyOf, network, put, ref, remove, sandbox } from "../kinds/build.js";
+import { smallWorld } from "../kinds/worlds.js";
+
+function render(before: World, after: World, changed: readonly string[], more: Partial<Transaction> = {}) {
+    return renderTransaction({
+        ...affectedItems(changed, before, after),
+        worldBefore: before,
+        worldAfter: after,
+        changed,
+        generationBefore: "a1",
+        generationAfter: "b2",
+        owner: 'endpoint "web-front" of stack dev',
+        lockTimeoutMs: 60_000,
+        waivedPorts: new Set(),
+        ...more,
+    });
+}
+
+const isShell = (script: string) => execFileSync("sh", ["-n"], { input: script });
+
+const two = sandbox(network(empty, "front", "172.20.0.0/24"), "web");
+const withEndpoint = endpoint(two, "web", "front");
+const key = keyOf("endpoint", "web-front");
+
+test.each([
+    ["endpoint-create", two, withEndpoint],
+    ["endpoint-change", withEndpoint, endpoint(withEndpoint, "web", "front", { ipv4Address: "172.20.0.9" })],
+    ["endpoint-delete", withEndpoint, two],
+])("%s: is this script", async (name, before, after) => {
+    const { script, isEmpty } = render(before, after, [key]);
+    expect(isEmpty).toBe(false);
+    isShell(script);
+    await expect(script).toMatchFileSnapshot(`golden/${name}.sh`);
+});
+
+test("the first object and the last one: the script is sh, and leaves no directory behind", () => {
+    const world = smallWorld();
+    const nothing = [...world.objects.keys()]
+        .reduce((left, each) => left.with(new Map([[each, undefined]])), world)
+        .withBase(undefined);
+    const first = render(nothing, world, [...world.objects.keys()], { before: [], after: allItems(world) });
+    const last = render(world, nothing, [...world.objects.keys()], { before: allItems(world), after: [] });
+    isShell(first.script);
+    isShell(last.script);
+    expect(last.script).toContain(
+        "rm -rf /var/lib/linuxnet/objects /var/lib/linuxnet/new /var/lib/linuxnet/generation\n",
+    );
+    expect(last.script).toContain("\nrm -rf $r\n");
+    expect(first.script).not.toContain("\nrm -rf $r\n");
+});
+
+test("nothing to do in the kernel: is empty, and still writes the manifest", () => {
+    const labelled = endpoint(withEndpoint, "web", "front", { labels: { team: "a" } });
+    const { script, isEmpty, steps } = render(withEndpoint, labelled, [key]);
+    expect([isEmpty, steps]).toEqual([true, []]);
+    expect(script).toContain('"labels":{"team":"a"}');
+    isShell(script);
+});
+
+/** The text that the script keeps for the way back, and the lines of it that run for a stage. */
+function undoOf(script: string): string {
+    const start = script.indexOf("printf '%s' ");
+    return script.slice(start, script.indexOf(">$r/undo", start));
+}
+
+test("the way back: a create is taken out again, a delete made again, a change changed back", () => {
+    const created = undoOf(render(two, withEndpoint, [key]).script);
+    expect(created).toContain(`link del dev ${key}`);
+    expect(created).toContain("delete element bridge linuxnet endpoints");
+    const deleted = undoOf(render(withEndpoint, two, [key]).script);
+    expect(deleted).toContain(`link add name ${key}`);
+    expect(deleted).toContain("add element bridge linuxnet endpoints");
+    const wider = put(two, "network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24", mtu: 1400 });
+    const changed = render(two, wider, [keyOf("network", "front")]);
+    expect(changed.script).toContain("link set dev lnfront mtu 1400");
+    expect(undoOf(changed.script)).toContain("link set dev lnfront mtu 1500");
+});
+
+test("the way back: it is written before anything is done, and dropped after the manifest is", () => {
+    const { script } = render(two, withEndpoint, [key]);
+    const at = (text: string, from = 0) => {
+        const index = script.indexOf(text, from);
+        expect(index, text).toBeGreaterThan(-1);
+        return index;
+    };
+    const written = at("printf '%s' ");
+    const first = at("s=2; echo $s >$r/stage");
+    const manifest = at("echo b2 >/var/lib/linuxnet/generation");
+    const dropped = script.lastIndexOf(": >$r/undo");
+    expect([
+        at("flock -w 60 9"),
+        at(`exit ${exits.stale}`),
+        written,
+        first,
+        manifest,
+        dropped,
+        at("'@@ done'"),
+    ]).toEqual(
+        [at("flock -w 60 9"), at(`exit ${exits.stale}`), written, first, manifest, dropped, at("'@@ done'")].sort(
+            (a, b) => a - b,
+        ),
+    );
+});
+
+test("steps are numbered as the script fails with them", () => {
+    const { script, steps } = render(two, withEndpoint, [key]);
+    const numbers = [...script.matchAll(/\|\| fail (\d+)$/gm)].map(([, number]) => Number(number));
+    expect(numbers).toEqual(steps.map((_step, i) => i));
+    expect(steps.map(({ tool, netns }) => [tool, netns])).toEqual([
+        ["nft", undefined],
+        ["ip", undefined],
+        ["ip", "web"],
+    ]);
+});
+
+test("names that must be free are looked at before anything is done; those made anew are not", () => {
+    expect(render(two, withEndpoint, [key]).script).toContain(
+        `if [ -e /sys/class/net/${key} ]; then echo '@@ taken'; echo 'interface "${key}"'; exit 76; fi`,
+    );
+    const renamed = endpoint(withEndpoint, "web", "front", { interfaceName: "eth0" });
+    const { script } = render(withEndpoint, renamed, [key]);
+    expect(script).toContain(`link del dev ${key}`);
+    expect(script).not.toContain("@@ taken");
+});
+
+test("ports that must be free are looked at by protocol, those that were looked at are not", () => {
+    const mapping = (hostPort: number | string, protocol: string[]) =>
+        put(withEndpoint, "port-mapping", "http", { target: ref("endpoint", "web-front"), hostPort, protocol });
+    const at = [keyOf("port-mapping", "http")];
+    const { script } = render(withEndpoint, mapping("8080-8081", ["tcp", "udp"]), at);
+    expect(script).toContain("l=$(ss -Hlntp '( sport = :8080 or sport = :8081 )')");
+    expect(script).toContain("l=$(ss -Hlnup '( sport = :8080 or sport = :8081 )')");
+    isShell(script);
+    const waived = render(withEndpoint, mapping("8080-8081", ["tcp"]), at, { waivedPorts: new Set([8080]) });
+    expect(waived.script).toContain("'( sport = :8081 )'");
+    const retargeted = mapping(8080, ["tcp"]);
+    const same = put(retargeted, "port-mapping", "http", {
+        target: ref("endpoint", "web-front"),
+        hostPort: 8080,
+        targetPort: 81,
+    });
+    expect(render(retargeted, same, at).script).not.toContain("ss -Hln");
+});
+
+const secretive = fc.oneof(
+    fc.constantFrom(
+        "$(touch /tmp/x)",
+        "`id`",
+        "'; id; '",
+        '"; drop',
+        "a\nLINUXNET_END\nid",
+        "#",
+        "\\",
+        "a'b\"c",
+        "${HOME}",
+        "EOF\n@@ done",
+    ),
+    fc.string({ unit: "grapheme", maxLength: 40 }).filter((text) => !text.includes("\u0000")),
+);
+
+test("hostile text in names, owners, labels and descriptions stays data: the script has the same commands", () => {
+    /** Commands outside quotes and here-documents. */
+    const skeleton = (script: string) =>
+        script
+            .replace(/<<'LINUXNET_END'.*?\nLINUXNET_END\n/gs, "<<\n")
+            .replace(/'\\''/g, "")
+            .replace(/'[^']*'/gs, "''")
+            .replace(/(printf ''|echo) [\w.:/@=,+%-]+( >|;|$)/gm, "$1 ''$2");
+    const make = (text: string, aliased: string) => {
+        let world = put(two, "network", "front", {
+            host: ref("host", "edge"),
+            name: aliased.slice(0, 60) || "x",
+            subnet: "172.20.0.0/24",
+            labels: { text },
+        });
+        world = endpoint(world, "web", "front", { labels: { [text]: text } });
+        const policed = put(world, "firewall-policy", "p", {
+            target: ref("endpoint", "web-front"),
+            ingress: [{ action: "drop", description: text.slice(0, 120) }],
+        });
+        return render(two, policed, [keyOf("network", "front"), key, keyOf("firewall-policy", "p")], { owner: text });
+    };
+    const expected = skeleton(make("plain text", "front").script);
+    fc.assert(
+        fc.property(secretive, secretive, (text, name) => {
+            const { script } = make(text, name);
+            expect(skeleton(script)).toBe(expected);
+        }),
+        { numRuns: 200 },
+    );
+    for (const text of ["$(id)", "'; id; '", "a\nLINUXNET_END\nid"]) isShell(make(text, text).script);
+});
+
+test("a namespace of somebody else is never taken: its name is a claim", () => {
+    const items: Item[] = [{ type: "netns", name: "web" }];
+    const { script } = render(empty, two, [], { before: [], after: items });
+    expect(script).toContain(
+        "if [ -e /run/netns/web ]; then echo '@@ taken'; echo 'network namespace \"web\"'; exit 76; fi",
+    );
+});
+
+test("a removed object's file goes, a changed one is written beside and renamed", () => {
+    const { script } = render(withEndpoint, remove(withEndpoint, "endpoint", "web-front"), [key]);
+    expect(script).toContain(`rm -f /var/lib/linuxnet/objects/${key}.json || fail manifest`);
+    expect(render(two, withEndpoint, [key]).script).toMatch(
+        new RegExp(
+            `printf '%s\\\\n' '\\{.*\\}' >/var/lib/linuxnet/new/${key}.json \\|\\| fail manifest\nmv -f /var/lib/linuxnet/new/\\*.json`,
+        ),
+    );
+});
