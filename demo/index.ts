@@ -33,9 +33,13 @@ async function demo({ host, key, keep = false }: Options, signal: AbortSignal): 
     show(place.title);
     const before = await place.snapshot();
     const stack = await createStack(repository, place.configure);
-    const isRight = await deploy(place, stack, keep, signal);
-    const isClean = await compareHost(before, place);
-    rmSync(stack.folder, { recursive: true, force: true });
+    let isRight = false;
+    let isClean = false;
+    try {
+        isRight = await deploy(place, stack, keep, signal);
+    } finally {
+        isClean = await compareHost(before, place);
+    }
     const seconds = ((Date.now() - startedAt) / 1000).toFixed(0);
     const verdict = isRight && isClean ? colors.green("All as expected") : colors.red("Not as expected");
     process.stdout.write(`\n${verdict}, in ${seconds} s.\n`);
@@ -58,12 +62,20 @@ async function deploy(place: Place, stack: Stack, keep: boolean, signal: AbortSi
         if (keep) await keepUntilInterrupted(place, stack, outputs, signal);
         return isRight;
     } finally {
-        await phase("pulumi destroy", (note) => stack.destroy({ onLine: noteChanges(note) })).catch((error) => {
-            const { before, options } = stack.byHand;
-            show(`To try again, type: ${before}; pulumi destroy ${options}`);
-            throw error;
-        });
+        await destroy(place, stack);
     }
+}
+
+async function destroy(place: Place, stack: Stack): Promise<void> {
+    try {
+        await phase("pulumi destroy", (note) => stack.destroy({ onLine: noteChanges(note) }));
+    } catch (error) {
+        // What knows how to remove it must stay as long as there is something to remove.
+        if (!place.isThrowaway) show(`To try again, type: ${stack.typed("destroy")}`);
+        if (!place.isThrowaway) throw error;
+        show(colors.red((error as Error).message));
+    }
+    rmSync(stack.folder, { recursive: true, force: true });
 }
 
 async function bringUp(stack: Stack, signal: AbortSignal): Promise<LayoutOutputs> {
@@ -105,14 +117,13 @@ async function keepUntilInterrupted(
     signal: AbortSignal,
 ): Promise<void> {
     const login = place.login(stack.folder);
-    const { before, options } = stack.byHand;
     process.stdout.write(`
 It stays as it is until you press Ctrl-C. To look around, from another terminal:
   curl ${url}
   ${login}
   ${login} ip netns exec ${namespaces["api-1"]} ip address
   ${login} nft list table inet linuxnet
-  ${before}; pulumi stack ${options.replace(/ --config-file=\\S+/, "")}
+  ${stack.typed("stack")}
 `);
     await new Promise((stop) => signal.addEventListener("abort", stop));
     process.stdout.write("\n");
@@ -131,13 +142,15 @@ async function compareHost(before: HostSnapshot, place: Place): Promise<boolean>
     return changed.length === 0;
 }
 
+const interruption = new Error("Interrupted.");
+
 /** The first Ctrl-C ends the demo in good order, the second at once. */
 function watchSignals(): AbortSignal {
     const controller = new AbortController();
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
         process.on(name, () => {
             if (controller.signal.aborted) process.exit(130);
-            controller.abort(new Error("Interrupted."));
+            controller.abort(interruption);
         });
     }
     return controller.signal;
@@ -159,6 +172,6 @@ main().then(
     (exitCode) => process.exit(exitCode),
     (error: Error) => {
         process.stderr.write(`${colors.red(error.message)}\n`);
-        process.exit(1);
+        process.exit(error === interruption ? 130 : 1);
     },
 );

@@ -7,19 +7,19 @@ export interface Machine {
     readonly runtime: Runtime;
     /** Runs a script of sh and returns what it printed. */
     run(script: string): Promise<string>;
-    /** Starts a script of sh that goes on until it is disposed. */
-    start(script: string): Promise<Started>;
+    /** Starts commands that go on until they are disposed of. */
+    start(commands: readonly string[]): Promise<Started>;
 }
 
-/** A running script. */
+/** Running commands. */
 export interface Started extends AsyncDisposable {
     /** Resolves as soon as its output matches; throws when it ends before, or after 10 seconds. */
     waitFor(expected: RegExp): Promise<unknown>;
 }
 
-/** Runs all commands at once and waits for them. */
-export function renderAll(commands: readonly string[]): string {
-    return `${commands.map((command) => `${command} &`).join("\n")}\nwait`;
+/** Runs all commands at once, then what is to be done at the end; `$pids` are their ids. */
+export function renderAll(commands: readonly string[], end = "wait"): string {
+    return [...commands.map((command) => `${command} &\npids="$pids $!"`), end].join("\n");
 }
 
 /** A machine of a lab. */
@@ -27,7 +27,7 @@ export function labMachine(machine: LabMachine): Machine {
     return {
         runtime: nodeRuntime,
         run: async (script) => (await machine.exec(script)).stdout,
-        start: (script) => machine.spawn(script),
+        start: (commands) => machine.spawn(renderAll(commands)),
     };
 }
 
@@ -51,20 +51,26 @@ export function sshMachine(login: Login): Machine {
     const [ssh, ...options] = sshCommand(login);
     const call = (script: string) => {
         const asRoot = login.user === "root" ? "" : "sudo -n ";
-        return execa(ssh, ["-o", "BatchMode=yes", ...options, `${asRoot}sh -c ${quoteWord(script)}`], { all: true });
+        return execa(ssh, ["-o", "BatchMode=yes", ...options, `${asRoot}sh -c ${quoteWord(script)}`], {
+            all: true,
+            reject: false,
+        });
     };
     return {
         runtime: pythonRuntime,
-        run: async (script) => (await call(script)).stdout,
-        start: async (script) => {
+        run: async (script) => {
+            const { exitCode, stdout, stderr } = await call(script);
+            if (exitCode === 0) return stdout;
+            throw new Error(`${sshCommand(login).join(" ")} failed:\n${stderr || stdout}`);
+        },
+        start: async (commands) => {
             // The other end of stdin is what the script hangs on: when the connection is gone, so are its processes.
-            const child = call(`${script.replace(/\nwait$/, "")}\ncat >/dev/null\nkill $(jobs -p)`);
-            child.catch(() => undefined);
+            const child = call(renderAll(commands, "cat >/dev/null; kill $pids"));
             return {
-                waitFor: (expected) => waitFor(child, expected),
+                waitFor: (expected) => waitFor(child.all, expected),
                 [Symbol.asyncDispose]: async () => {
                     child.stdin.end();
-                    await child.catch(() => undefined);
+                    await child;
                 },
             };
         },
@@ -77,18 +83,18 @@ export const thisMachine: Pick<Machine, "runtime" | "run"> = {
     run: async (script) => (await execa("sh", ["-c", script])).stdout,
 };
 
-function waitFor(child: ReturnType<typeof execa<{ all: true }>>, expected: RegExp): Promise<void> {
+function waitFor(text: NodeJS.ReadableStream, expected: RegExp): Promise<void> {
     return new Promise((resolve, reject) => {
         let output = "";
-        const timer = setTimeout(() => reject(new Error(`nothing like ${expected} within 10 s:\n${output}`)), 10_000);
-        child.all?.on("data", (text: Buffer) => {
-            output += text.toString();
+        const fail = (why: string) => reject(new Error(`${why}:\n${output}`));
+        const timer = setTimeout(fail, 10_000, `nothing like ${expected} within 10 s`);
+        text.on("data", (chunk: Buffer) => {
+            output += chunk.toString();
             if (expected.test(output)) resolve();
         });
-        child.then(
-            () => reject(new Error(`it ended:\n${output}`)),
-            (error: Error) => reject(error),
-        );
-        child.all?.once("close", () => clearTimeout(timer));
+        text.once("close", () => {
+            clearTimeout(timer);
+            fail("it ended");
+        });
     });
 }

@@ -7,6 +7,8 @@ import { type Login, labMachine, type Machine, sshCommand, sshMachine, thisMachi
 export interface Place extends AsyncDisposable {
     /** What it is, in words. */
     readonly title: string;
+    /** It is gone afterwards, with everything on it. */
+    readonly isThrowaway: boolean;
     readonly host: Machine;
     /** Address of the host. */
     readonly address: string;
@@ -30,6 +32,7 @@ export async function makeThrowawayHost(): Promise<Place> {
     const client = host.lab.client();
     await client.exec(["ip", "route", "add", networks, "via", host.address]);
     return {
+        isThrowaway: true,
         title: `Throwaway host at ${host.address}`,
         host: labMachine(host),
         address: host.address,
@@ -37,6 +40,7 @@ export async function makeThrowawayHost(): Promise<Place> {
         configure: (folder) => {
             writeFileSync(join(folder, "key"), connection.privateKey, { mode: 0o600 });
             writeFileSync(join(folder, "known_hosts"), `${host.address} ${connection.hostKey}\n`);
+            writeFileSync(join(folder, "ssh_config"), renderSshConfig(host.address, connection.user, folder));
             return {
                 "linuxnet:host": host.address,
                 "linuxnet:user": connection.user,
@@ -44,11 +48,15 @@ export async function makeThrowawayHost(): Promise<Place> {
                 "linuxnet:hostKey": connection.hostKey,
             };
         },
-        login: (folder) =>
-            `ssh -i ${join(folder, "key")} -o UserKnownHostsFile=${join(folder, "known_hosts")} ${connection.user}@${host.address}`,
+        login: (folder) => `ssh -F ${join(folder, "ssh_config")} host`,
         snapshot: () => snapshotHost(host),
         [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
     };
+}
+
+function renderSshConfig(address: string, user: string, folder: string): string {
+    const lines = ["Host host", `HostName ${address}`, `User ${user}`, `IdentityFile ${join(folder, "key")}`];
+    return [...lines, `UserKnownHostsFile ${join(folder, "known_hosts")}`, ""].join("\n");
 }
 
 /** A host of the user's: `user@machine[:port]`. The one outside is this machine. */
@@ -59,6 +67,7 @@ export async function useHost(target: string, keyFile: string | undefined): Prom
     if (hasPython === "none")
         throw new Error(`The demo's small servers need python3 on ${login.host}: install it there.`);
     return {
+        isThrowaway: false,
         title: `${login.user}@${login.host}`,
         host,
         address: login.host,

@@ -1,4 +1,4 @@
-import { type Machine, renderAll, type Started } from "./machine.js";
+import type { Machine, Started } from "./machine.js";
 import { renderCall } from "./runtime.js";
 
 /**
@@ -16,7 +16,7 @@ export async function startServers(
         if (namespace === undefined) throw new Error(`The program has no sandbox "${name}".`);
         return `ip netns exec ${namespace} ${renderCall(host.runtime, "listen", { name, ports: listening })}`;
     });
-    const servers = await host.start(renderAll(commands));
+    const servers = await host.start(commands);
     try {
         await servers.waitFor(new RegExp(`(ready[^]*){${commands.length}}`));
     } catch (error) {

@@ -10,8 +10,8 @@ import { quoteWord } from "./runtime.js";
 export interface Stack {
     /** Temporary: state, configuration, key. It has to stay as long as the stack has resources. */
     readonly folder: string;
-    /** The same stack for a user's own commands: what to type before them, and their options. */
-    readonly byHand: { readonly before: string; readonly options: string };
+    /** What a user types in a shell to run a command of the Pulumi CLI on the same stack. */
+    typed(command: "stack" | "destroy"): string;
     up(options?: RunOptions): Promise<void>;
     /** @throws when the program would change anything */
     previewNothing(options?: RunOptions): Promise<void>;
@@ -51,11 +51,11 @@ export async function createStack(
     const exports = Object.entries(environment).map(([name, value]) => `export ${name}=${quoteWord(value)}\n`);
     writeFileSync(join(folder, "environment"), exports.join(""));
 
-    const { command } = await findPulumi();
+    const { command: pulumiCommand } = await findPulumi();
     const pulumi = async (cwd: string, args: readonly string[], { onLine, signal }: RunOptions = {}) => {
         signal?.throwIfAborted();
         // Detached: Ctrl-C in a terminal comes to this program alone, which decides what it means.
-        const child = execa(command, [...args, "--stack=demo", "--non-interactive", "--color=never"], {
+        const child = execa(pulumiCommand, [...args, "--stack=demo", "--non-interactive", "--color=never"], {
             cwd,
             env: environment,
             stdin: "ignore",
@@ -89,7 +89,11 @@ export async function createStack(
     const now = ["--yes", "--skip-preview"];
     return {
         folder,
-        byHand: { before: `. ${join(folder, "environment")}`, options: `-C ${program} --stack=demo ${configFile}` },
+        typed: (command) => {
+            // Destroying takes the provider, which is found from the program's folder.
+            const where = command === "destroy" ? `-C ${program} ${configFile}` : `-C ${folder}`;
+            return `(. ${folder}/environment; ${pulumiCommand} ${command} ${where} --stack=demo)`;
+        },
         up: (options) => run(["up", ...now], options),
         previewNothing: (options) => run(["preview", "--expect-no-changes"], options),
         refreshNothing: (options) => run(["refresh", ...now, "--expect-no-changes"], options),
