@@ -27,9 +27,14 @@ export interface Session {
 /** Dials, asks what the host is, and reads its manifest: one round trip behind the login. */
 async function greet(connection: Connection): Promise<{ shell: Shell; facts: HostFacts; manifest: Manifest }> {
     const shell = await openShell(connection);
-    const hello = await shell.run(factsScript, { timeoutMs: connection.operationTimeoutMs });
-    const stdout = complete(hello, connection);
-    return { shell, facts: parseFacts(stdout), manifest: parseManifest(parseSections(stdout)) };
+    try {
+        const hello = await shell.run(factsScript, { timeoutMs: connection.operationTimeoutMs });
+        const stdout = complete(hello, connection);
+        return { shell, facts: parseFacts(stdout), manifest: parseManifest(parseSections(stdout)) };
+    } catch (error) {
+        shell.close();
+        throw error;
+    }
 }
 
 /** @throws ConnectionError | Error when the host cannot be reached or lacks what is needed. */
