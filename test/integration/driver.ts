@@ -31,8 +31,8 @@ interface Outputs {
     readonly "overlay-tunnel": { readonly interfaceName: string; readonly mtu: number };
 }
 
-/** A resource of a stack, as the engine keeps it in its state. */
-export interface Resource<K extends Kind = Kind> {
+/** A resource of a stack, as the engine keeps it in its state; disposing deletes it, if it is there. */
+export interface Resource<K extends Kind = Kind> extends AsyncDisposable {
     readonly kind: K;
     readonly name: string;
     readonly id: string;
@@ -46,8 +46,8 @@ export interface Resource<K extends Kind = Kind> {
 
 type Declare<K extends Kind> = (name: string, args?: Props) => Promise<Resource<K>>;
 
-/** A sandbox with one endpoint. */
-export interface Joined {
+/** A sandbox with one endpoint; disposing deletes both. */
+export interface Joined extends AsyncDisposable {
     readonly sandbox: Resource<"sandbox">;
     readonly endpoint: Resource<"endpoint">;
     readonly address: string;
@@ -155,6 +155,9 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
                 await handler.delete(id, outs);
                 resources.splice(resources.indexOf(resource as Resource), 1);
             },
+            async [Symbol.asyncDispose]() {
+                if (resources.includes(resource as Resource)) await resource.delete();
+            },
         };
         resources.push(resource as Resource);
         await expectSecondPreviewEmpty();
@@ -182,7 +185,16 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
         async join(name, network, args) {
             const sandbox = await declare("sandbox", name);
             const endpoint = await declare("endpoint", `${name}-${network.name}`, { sandbox, network, ...args });
-            return { sandbox, endpoint, address: endpoint.outs.address, place: inside(machine, sandbox) };
+            return {
+                sandbox,
+                endpoint,
+                address: endpoint.outs.address,
+                place: inside(machine, sandbox),
+                async [Symbol.asyncDispose]() {
+                    await endpoint[Symbol.asyncDispose]();
+                    await sandbox[Symbol.asyncDispose]();
+                },
+            };
         },
         destroyAll,
         [Symbol.asyncDispose]: destroyAll,

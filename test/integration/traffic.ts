@@ -63,7 +63,7 @@ const ask = (question) => new Promise((resolve) => {
     const timer = setTimeout(() => resolve("nothing"), Number(timeout));
     const answer = (text) => { clearTimeout(timer); resolve(String(text).trim()); };
     if (protocol === "icmp") {
-        execFile("ping", ["-c1", "-W0.8", ...(source ? ["-I", source] : []), host], (error, stdout) => {
+        execFile("ping", ["-c1", "-W0.6", ...(source ? ["-I", source] : []), host], (error, stdout) => {
             answer(!error ? "reply" : /nreachable|rohibited|iltered/.test(stdout) ? "unreachable" : "nothing");
         });
     } else if (protocol === "udp") {
@@ -94,7 +94,7 @@ Promise.all(questions.map(async (question) => [question, await ask(question)])).
  * (an ICMP error, also a reject), or "nothing".
  */
 export async function ask(place: Place, ...questions: string[]): Promise<Record<string, string>> {
-    return JSON.parse(await run(place, node(askScript, ["800", ...questions])));
+    return JSON.parse(await run(place, node(askScript, ["600", ...questions])));
 }
 
 /** The same with the answers that are expected beside the questions, for a comparison. */
