@@ -10,27 +10,30 @@ import type { Many } from "./reference.js";
 export interface ConnectionArgs {
     /** Name or address of the machine. Required, except for the transport "local". */
     host?: pulumi.Input<string>;
-    /** Port of its SSH server. @default 22 */
+    /** Port of its SSH server. @default 22; with the transport "openssh" what ~/.ssh/config says */
     port?: pulumi.Input<number>;
-    /** The account to log in with: root, or one that may use `sudo`. @default "root" */
+    /** The account to log in with: root, or one that may use `sudo`. @default "root"; as `port` with "openssh" */
     user?: pulumi.Input<string>;
     /** Private key, the text itself, in OpenSSH or PEM form. A secret. */
     privateKey?: pulumi.Input<string>;
     /** Path of the private key on the machine Pulumi runs on; `~` is the home directory. */
     privateKeyFile?: pulumi.Input<string>;
-    /** Passphrase of an encrypted private key. A secret. */
+    /** Passphrase of an encrypted private key. A secret. Not with the transport "openssh": use an agent there. */
     privateKeyPassword?: pulumi.Input<string>;
     /** OpenSSH certificate of the private key, the text itself. */
     certificate?: pulumi.Input<string>;
     /** Path of the OpenSSH certificate of the private key. */
     certificateFile?: pulumi.Input<string>;
-    /** Password of the account. A secret. */
+    /** Password of the account. A secret. Not with the transport "openssh". */
     password?: pulumi.Input<string>;
-    /** Unix socket of an SSH agent. @default `$SSH_AUTH_SOCK`, when no key and no password is given */
+    /** Unix socket of an SSH agent. @default `$SSH_AUTH_SOCK`, when no key and no password is given; "openssh" as `ssh` does */
     agentSocketPath?: pulumi.Input<string>;
-    /** The host's keys (`ssh-ed25519 AAAA...`) or their fingerprints (`SHA256:...`), in place of `knownHosts`. */
+    /**
+     * The host's keys (`ssh-ed25519 AAAA...`) or their fingerprints (`SHA256:...`), in place of `knownHosts`. The transport
+     * "openssh" takes keys only.
+     */
     hostKey?: Many<string>;
-    /** Path of the known_hosts file. @default "~/.ssh/known_hosts" */
+    /** Path of the known_hosts file. @default "~/.ssh/known_hosts"; as `port` with "openssh" */
     knownHosts?: pulumi.Input<string>;
     /**
      * "strict" refuses a host whose key is not known. "accept-new" writes the key of a host never seen before into
@@ -40,8 +43,9 @@ export interface ConnectionArgs {
     /** Bastions to go through, the first hop first. */
     proxy?: Many<ProxyArgs>;
     /**
-     * "ssh2" is part of the package. "openssh" runs the system's `ssh`, which reads `~/.ssh/config`. "local" is the
-     * machine Pulumi runs on. @default "ssh2"
+     * "ssh2" is part of the package. "openssh" runs the system's `ssh`, with `~/.ssh/config`, ProxyJump, certificates, FIDO
+     * keys and Kerberos as the user has them; it never asks for anything. "local" is the machine Pulumi runs on.
+     * @default "ssh2"
      */
     transport?: pulumi.Input<Transport>;
     /** Becomes root with `sudo`: without a password, or with this one (a secret). @default false */

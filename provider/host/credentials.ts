@@ -25,7 +25,7 @@ export async function resolveCredentials(
 ): Promise<Credentials> {
     const methods: AnyAuthMethod[] = [];
     const tried: string[] = [];
-    const username = connection.user;
+    const username = connection.user ?? "root";
     const add = (name: string, method: AnyAuthMethod) => {
         methods.push(method);
         if (!tried.includes(name)) tried.push(name);
@@ -67,13 +67,14 @@ export async function resolveCredentials(
 }
 
 /** A key by its text or its path, and its name in messages. */
-interface KeySource {
+export interface KeySource {
     readonly name: string;
     readonly text?: string;
     readonly path?: string;
 }
 
-function chooseKey(connection: Connection, environment: Environment): KeySource | undefined {
+/** The key a connection gives, or the environment in its place. */
+export function chooseKey(connection: Connection, environment: Environment = process.env): KeySource | undefined {
     const text = environment["LINUXNET_SSH_PRIVATE_KEY"];
     if (text) return { name: "key of $LINUXNET_SSH_PRIVATE_KEY", text };
     const path = environment["LINUXNET_SSH_KEY_FILE"];
@@ -84,7 +85,8 @@ function chooseKey(connection: Connection, environment: Environment): KeySource 
     return undefined;
 }
 
-async function readKey(source: KeySource, connection: Connection): Promise<ParsedKey> {
+/** Reads and decrypts a key. @throws ConnectionError that says what is wrong with it */
+export async function readKey(source: KeySource, connection: Connection): Promise<ParsedKey> {
     const refuse = (what: string, cause?: unknown) =>
         new ConnectionError(`${describeConnection(connection)}: ${source.name} ${what}`, { mayHeal: false, cause });
     let text = source.text;
@@ -104,7 +106,11 @@ async function readKey(source: KeySource, connection: Connection): Promise<Parse
         throw refuse("is a public key. Give the private one.");
     }
     if (/no passphrase given/i.test(parsed.message))
-        throw refuse("is encrypted. Set connection.privateKeyPassword, or use an agent.");
+        throw refuse(
+            connection.transport === "openssh"
+                ? "is encrypted. Add it to an agent (ssh-add)."
+                : "is encrypted. Set connection.privateKeyPassword, or use an agent.",
+        );
     if (/integrity check failed|bad passphrase|bad decrypt|unable to decrypt/i.test(parsed.message))
         throw refuse("could not be decrypted. Correct connection.privateKeyPassword.");
     throw refuse("is not a private key in OpenSSH or PEM form.");

@@ -7,7 +7,7 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
     const { code, message, level } = firstOf(error);
     const say = (what: string, mayHeal: boolean) =>
         new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal, cause: error });
-    const { host, port } = connection;
+    const { host, port = 22, user = "the user" } = connection;
     switch (code) {
         case "ENOTFOUND":
             return say(`the name ${host} does not exist in DNS. Correct connection.host.`, false);
@@ -38,7 +38,7 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
     if (level === "client-authentication")
         return say(
             `no credential was accepted (tried: ${tried.join(", ")}). Check connection.user, and that the public key is in ` +
-                `~/.ssh/authorized_keys of ${connection.user}.`,
+                `~/.ssh/authorized_keys of ${user}.`,
             false,
         );
     if (/no matching/i.test(message))
@@ -46,7 +46,7 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
             `client and server have no algorithm in common (${message}). Update sshd, or its Ciphers/KexAlgorithms/HostKeyAlgorithms.`,
             false,
         );
-    if (/identification/i.test(message)) return say(`port ${port} does not speak SSH. Correct connection.port.`, false);
+    if (code === "EPROTO" || /identification/i.test(message)) return say(`port ${port} does not speak SSH. Correct connection.port.`, false);
     return say(`the login did not get through (${message}).`, level !== "handshake");
 }
 

@@ -27,6 +27,8 @@ export function prepareHostKeyCheck(connection: Connection): HostKeyCheck {
         : checkByHostKey(connection, connection.hostKey);
 }
 
+const defaultKnownHosts = "~/.ssh/known_hosts";
+
 function checkByHostKey(connection: Connection, accepted: readonly string[]): HostKeyCheck {
     const keys = accepted.flatMap((text) =>
         text
@@ -52,9 +54,9 @@ function checkByHostKey(connection: Connection, accepted: readonly string[]): Ho
 }
 
 function checkByKnownHosts(connection: Connection): HostKeyCheck {
-    const path = expandHome(connection.knownHosts);
-    const shown = connection.knownHosts;
-    const name = renderHostName(connection.host ?? "", connection.port);
+    const shown = connection.knownHosts ?? defaultKnownHosts;
+    const path = expandHome(shown);
+    const name = renderHostName(connection.host ?? "", connection.port ?? 22);
     const text = readKnownHosts(connection, path);
     const all = parseKnownHosts(text);
     const lines = findHostLines(all, name);
@@ -107,7 +109,7 @@ function readKnownHosts(connection: Connection, path: string): string {
         if (code === "ENOENT") return "";
         throw refuse(
             connection,
-            `${connection.knownHosts} cannot be read (${code}). Correct connection.knownHosts, or set connection.hostKey.`,
+            `${connection.knownHosts ?? defaultKnownHosts} cannot be read (${code}). Correct connection.knownHosts, or set connection.hostKey.`,
         );
     }
 }
@@ -127,7 +129,7 @@ function addKnownHost(connection: Connection, path: string, line: string): Conne
         const code = (error as NodeJS.ErrnoException).code;
         return refuse(
             connection,
-            `the new host key could not be added to ${connection.knownHosts} (${code}). Make the file writable, or set connection.hostKey.`,
+            `the new host key could not be added to ${connection.knownHosts ?? defaultKnownHosts} (${code}). Make the file writable, or set connection.hostKey.`,
         );
     }
 }

@@ -14,7 +14,7 @@ export function explainNoRoot(connection: Connection): ConnectionError {
             "This program does not run as root and connection.sudo is not set. Set connection.sudo: true, or run it as root.",
         );
     return refuse(
-        `${hostName} is not root on the host and connection.sudo is not set. Set connection.sudo: true, or log in as root.`,
+        `${connection.user === undefined ? `${hostName}: the user of the login` : hostName} is not root on the host and connection.sudo is not set. Set connection.sudo: true, or log in as root.`,
     );
 }
 

@@ -1,8 +1,10 @@
 import type { Connection } from "../model/connection.js";
 import { spawnLocal } from "./local.js";
 import { logIn } from "./log-in.js";
-import { planRootCommand } from "./root-command.js";
+import { spawnOpenssh } from "./openssh.js";
+import { planRootCommand, type RootCommand } from "./root-command.js";
 import { ConnectionError, type Shell } from "./shell.js";
+import type { ShellProcess } from "./shell-process.js";
 import { spawnSsh2 } from "./ssh2.js";
 
 /**
@@ -43,7 +45,16 @@ function afterWaiting(error: ConnectionError, waitMs: number): ConnectionError {
 async function openOnce(connection: Connection, dialTimeoutMs: number): Promise<Shell> {
     const isRootAlready = connection.transport === "local" ? process.getuid?.() === 0 : connection.user === "root";
     const command = planRootCommand(connection, isRootAlready);
-    const shell =
-        connection.transport === "local" ? spawnLocal(command) : await spawnSsh2(command, connection, dialTimeoutMs);
-    return logIn(shell, command, connection);
+    return logIn(await spawn(command, connection, dialTimeoutMs), command, connection);
+}
+
+async function spawn(command: RootCommand, connection: Connection, dialTimeoutMs: number): Promise<ShellProcess> {
+    switch (connection.transport) {
+        case "local":
+            return spawnLocal(command);
+        case "openssh":
+            return spawnOpenssh(command, connection, dialTimeoutMs);
+        case "ssh2":
+            return spawnSsh2(command, connection, dialTimeoutMs);
+    }
 }

@@ -20,7 +20,7 @@ export async function spawnSsh2(
     const client = new ssh2.Client();
     const socket = connect({
         host: connection.host ?? "",
-        port: connection.port,
+        port: connection.port ?? 22,
         noDelay: true,
         autoSelectFamilyAttemptTimeout: 2500,
     });
@@ -56,7 +56,7 @@ export async function spawnSsh2(
                 });
                 client.connect({
                     sock: socket,
-                    username: connection.user,
+                    username: connection.user ?? "root",
                     authHandler: [...credentials.methods] as AnyAuthMethod[],
                     readyTimeout: 0,
                     keepaliveInterval: connection.keepAliveMs,
@@ -111,7 +111,7 @@ function wrap(client: Client, channel: ClientChannel, destroy: () => void): Shel
 function tooSlow(connection: Connection, stage: string, dialTimeoutMs: number): ConnectionError {
     return new ConnectionError(
         `${describeConnection(connection)}: the host ${stage} within ${dialTimeoutMs / 1000} s. Check that it is up and that no ` +
-            `firewall drops TCP ${connection.port}, or raise connection.dialTimeoutMs.`,
+            `firewall drops TCP ${connection.port ?? 22}, or raise connection.dialTimeoutMs.`,
         { mayHeal: true },
     );
 }

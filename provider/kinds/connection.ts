@@ -4,8 +4,7 @@ import { later, many, shape } from "./schema.js";
 const milliseconds = z.int("milliseconds are expected").min(0, "must not be negative");
 const path = z.string().min(1, "must not be empty");
 
-/** How a host is reached; stored with every default written out, so that dependents compare equal. */
-export const connection = shape({
+const fields = shape({
     host: z
         .string()
         .min(1, "must not be empty")
@@ -15,11 +14,11 @@ export const connection = shape({
         .int("a port is expected")
         .min(1, "must be a port, 1 to 65535")
         .max(65535, "must be a port, 1 to 65535")
-        .default(22),
+        .optional(),
     user: z
         .string()
         .regex(/^[A-Za-z0-9_][A-Za-z0-9_.@\\-]*$/, "must be a user name")
-        .default("root"),
+        .optional(),
     privateKey: z.string().optional(),
     privateKeyFile: path.optional(),
     privateKeyPassword: z.string().optional(),
@@ -35,12 +34,10 @@ export const connection = shape({
                 'must be a key such as "ssh-ed25519 AAAA..." or a fingerprint such as "SHA256:..."',
             ),
     ).optional(),
-    knownHosts: path.default("~/.ssh/known_hosts"),
+    knownHosts: path.optional(),
     hostKeyPolicy: z.literal(["strict", "accept-new"], '"strict" or "accept-new" is expected').default("strict"),
     proxy: later("Reach the host directly."),
-    transport: z
-        .literal(["ssh2", "local"], '"ssh2" or "local" is expected ("openssh" is not supported yet)')
-        .default("ssh2"),
+    transport: z.literal(["ssh2", "openssh", "local"], '"ssh2", "openssh" or "local" is expected').default("ssh2"),
     sudo: z
         .union([z.boolean(), shape({ password: z.string() })], "true, false or { password } is expected")
         .default(false),
@@ -49,10 +46,53 @@ export const connection = shape({
     keepAliveMs: milliseconds.default(10_000),
     lockTimeoutMs: milliseconds.default(60_000),
     operationTimeoutMs: milliseconds.default(120_000),
-}).refine((value) => value["transport"] === "local" || value["host"] !== undefined, {
-    path: ["host"],
-    message: 'is required (or transport: "local" for the machine the program runs on)',
 });
 
+type Arguments = z.output<typeof fields>;
+
+/** How a host is reached; stored with every default written out, so that dependents compare equal. */
+export const connection = fields
+    .superRefine((value, context) => {
+        for (const [name, message] of findConflicts(value))
+            context.addIssue({ code: "custom", path: [name], message, input: value });
+    })
+    .transform(writeDefaults);
+
 /** Names of its arguments, for suggestions. */
-export const connectionNames = Object.keys(connection.shape);
+export const connectionNames = Object.keys(fields.shape);
+
+/** What a transport cannot do is refused, never ignored: the name of the argument and what is wrong with it. */
+function findConflicts(value: Arguments): [keyof Arguments, string][] {
+    if (value.transport === "local") return [];
+    const found: [keyof Arguments, string][] = [];
+    if (value.host === undefined)
+        found.push(["host", 'is required (or transport: "local" for the machine the program runs on)']);
+    if (value.transport !== "openssh") return found;
+    if (value.password !== undefined)
+        found.push([
+            "password",
+            'is not for the transport "openssh", which answers no questions. Use a key or an agent, or the transport "ssh2"',
+        ]);
+    if (value.privateKeyPassword !== undefined)
+        found.push([
+            "privateKeyPassword",
+            'is not for the transport "openssh", which answers no questions. Add the key to an agent (ssh-add), or use the transport "ssh2"',
+        ]);
+    if (Array.isArray(value.hostKey) && value.hostKey.some((key) => key.startsWith("SHA256:")))
+        found.push([
+            "hostKey",
+            'must be keys ("ssh-ed25519 AAAA...") with the transport "openssh", which takes no fingerprints',
+        ]);
+    return found;
+}
+
+/** With "openssh" what is not given stays out: there ~/.ssh/config decides. */
+function writeDefaults(value: Arguments): Arguments {
+    if (value.transport === "openssh") return value;
+    return {
+        ...value,
+        port: value.port ?? 22,
+        user: value.user ?? "root",
+        knownHosts: value.knownHosts ?? "~/.ssh/known_hosts",
+    };
+}

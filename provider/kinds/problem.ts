@@ -24,12 +24,21 @@ function describe(issue: Issue, parents: readonly PropertyKey[], input: unknown,
         return issue.keys.map((key) => `${format([...path, key])}: there is no such argument.${suggest(key, names)}`);
     }
     if (given === undefined) return [`${format(path)}: is required (${clean(issue.message)}).`];
-    // Values below the connection may be credentials.
-    if (path[0] === "connection") return [`${format(path)}: ${clean(issue.message)}.`];
+    if (path.some((part) => mayBeSecret.has(part))) return [`${format(path)}: ${clean(issue.message)}.`];
     const shown = JSON.stringify(given);
     const message = clean(issue.message);
     return [`${format(path)}: ${message}${message.includes(String(given)) ? "" : ` (got ${shown})`}.`];
 }
+
+/** What stands below these may be a credential, so it is not printed. */
+const mayBeSecret = new Set<PropertyKey>([
+    "connection",
+    "password",
+    "privateKey",
+    "privateKeyPassword",
+    "proxy",
+    "sudo",
+]);
 
 function depth(issues: readonly Issue[]): number {
     return Math.max(...issues.map((issue) => issue.path.length + (issue.code === "invalid_union" ? 1 : 0)));

@@ -5,10 +5,10 @@
 export interface Connection {
     /** Name or address; not needed by the transport "local". */
     readonly host?: string;
-    /** @default 22 */
-    readonly port: number;
-    /** @default "root" */
-    readonly user: string;
+    /** Always there, except for the transport "openssh": what is not given is up to ~/.ssh/config. @default 22 */
+    readonly port?: number;
+    /** As `port`. @default "root" */
+    readonly user?: string;
     /** Private key in OpenSSH or PEM form. */
     readonly privateKey?: string;
     readonly privateKeyFile?: string;
@@ -19,12 +19,12 @@ export interface Connection {
     readonly agentSocketPath?: string;
     /** Accepted host keys (`ssh-ed25519 AAAA...`) or fingerprints (`SHA256:...`); replaces known_hosts. */
     readonly hostKey?: readonly string[];
-    /** @default "~/.ssh/known_hosts" */
-    readonly knownHosts: string;
+    /** As `port`. @default "~/.ssh/known_hosts" */
+    readonly knownHosts?: string;
     /** "accept-new" writes the key of a host never seen before into known_hosts. */
     readonly hostKeyPolicy: "strict" | "accept-new";
-    /** "local" is the machine the program runs on. */
-    readonly transport: "ssh2" | "local";
+    /** "openssh" is the system's `ssh`; "local" is the machine the program runs on. */
+    readonly transport: "ssh2" | "openssh" | "local";
     readonly sudo: boolean | { readonly password: string };
     /** How long a machine that does not answer yet is waited for; 0 tries once. Resolved when connecting: see `lifecycle`. */
     readonly waitMs?: number;
@@ -37,6 +37,6 @@ export interface Connection {
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */
 export function describeConnection(connection: Connection): string {
     if (connection.transport === "local") return "this machine";
-    const port = connection.port === 22 ? "" : `:${connection.port}`;
-    return `${connection.user}@${connection.host ?? "?"}${port}`;
+    const { host = "?", port = 22, user } = connection;
+    return `${user === undefined ? "" : `${user}@`}${host}${port === 22 ? "" : `:${port}`}`;
 }

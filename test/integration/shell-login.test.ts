@@ -12,6 +12,14 @@ const within = { timeoutMs: 20_000 };
 const password = "correct horse $(touch /run/ran)'\"";
 const folder = mkdtempSync(join(tmpdir(), "linuxnet-test-"));
 
+/** Transports that log in. */
+const remote = ["ssh2", "openssh"] as const;
+
+/** Each row once for each of them. */
+function overEach<Row extends readonly unknown[]>(rows: readonly Row[]): [(typeof remote)[number], ...Row][] {
+    return remote.flatMap((transport) => rows.map((row): [(typeof remote)[number], ...Row] => [transport, ...row]));
+}
+
 let host: LabHost;
 
 /** Nobody has its other half. */
@@ -53,33 +61,44 @@ afterAll(async () => {
 
 const isRoot = { exitCode: 0, stdout: "0\n", stderr: "" };
 
-test("login: chatter of start-up files and a banner are not taken for answers", async () => {
-    await host.exec("usermod -s /bin/bash root; printf 'echo hello; echo 0; echo oops >&2\\n' >/run/lab/home/.bashrc");
-    await using shell = await openUsing(connectionTo(host, { port: 2222 }));
-    expect(await shell.run("id -u", within)).toEqual(isRoot);
-    await host.exec("rm /run/lab/home/.bashrc; usermod -s /bin/sh root");
-});
+test.each(remote)(
+    "login: over %s, chatter of start-up files and a banner are not taken for answers",
+    async (transport) => {
+        await host.exec(
+            "usermod -s /bin/bash root; printf 'echo hello; echo 0; echo oops >&2\\n' >/run/lab/home/.bashrc",
+        );
+        await using shell = await openUsing(connectionTo(host, { transport, port: 2222 }));
+        expect(await shell.run("id -u", within)).toEqual(isRoot);
+        await host.exec("rm /run/lab/home/.bashrc; usermod -s /bin/sh root");
+    },
+);
 
-test.each(["bash", "fish", "tcsh"])("login: the login shell may be %s", async (name) => {
-    await addUser(name, `/usr/bin/${name}`, "ALL=(ALL) ALL");
-    await using shell = await openUsing(connectionTo(host, { user: name, sudo: { password } }));
-    expect(await shell.run("id -u", within)).toEqual(isRoot);
-});
+test.each(overEach([["bash"], ["fish"], ["tcsh"]]))(
+    "login: over %s, the login shell may be %s",
+    async (transport, shellName) => {
+        const user = `${shellName}-${transport}`;
+        await addUser(user, `/usr/bin/${shellName}`, "ALL=(ALL) ALL");
+        await using shell = await openUsing(connectionTo(host, { transport, user, sudo: { password } }));
+        expect(await shell.run("id -u", within)).toEqual(isRoot);
+    },
+);
 
-test.each([
-    ["sudo without password", "free", true],
-    ["sudo with a password it does not ask for", "free", { password }],
-    ["sudo with password", "asked", { password }],
-] as const)("login: becomes root by %s", async (_name, user, sudo) => {
-    await using shell = await openUsing(connectionTo(host, { user, sudo }));
+test.each(
+    overEach([
+        ["sudo without password", "free", true],
+        ["sudo with a password it does not ask for", "free", { password }],
+        ["sudo with password", "asked", { password }],
+    ] as const),
+)("login: over %s, becomes root by %s", async (transport, _name, user, sudo) => {
+    await using shell = await openUsing(connectionTo(host, { transport, user, sudo }));
     expect(await shell.run("id -u; ps -e -o args= | grep -c 'correct [h]orse'", within)).toMatchObject({
         stdout: "0\n0\n",
     });
     expect((await host.exec("ls /run/ran", { check: false })).exitCode).toBe(2);
 });
 
-test("login: sudo does no harm to root", async () => {
-    await using shell = await openUsing(connectionTo(host, { sudo: true }));
+test.each([...remote, "local"] as const)("login: over %s, sudo does no harm to root", async (transport) => {
+    await using shell = await openUsing(connectionTo(host, { transport, sudo: true }));
     expect(await shell.run("id -u", within)).toEqual(isRoot);
 });
 
@@ -98,31 +117,46 @@ test.each([
     expect(await shell.run("id -u", within)).toEqual(isRoot);
 });
 
-test("login: takes a key file, an encrypted one and an agent; the environment goes before them", async () => {
+test("login: takes an encrypted key file", async () => {
     const path = await makeKey("accepted", "secret words");
     await host.exec("cat >>/etc/ssh/authorized_keys/root", { stdin: (await execa("cat", [`${path}.pub`])).stdout });
     const changes = { privateKey: undefined, privateKeyFile: path, privateKeyPassword: "secret words" };
     await using byFile = await openUsing(connectionTo(host, changes));
     expect(await byFile.run("id -u", within)).toEqual(isRoot);
-
-    const plain = join(folder, "plain");
-    writeFileSync(plain, host.connection.privateKey, { mode: 0o600 });
-    const socket = join(folder, "agent");
-    const agent = execa("ssh-agent", ["-D", "-a", socket], { reject: false });
-    await expect
-        .poll(() => execa("ssh-add", [plain], { env: { SSH_AUTH_SOCK: socket }, reject: false }))
-        .toHaveProperty("exitCode", 0);
-    await using byAgent = await openUsing(connectionTo(host, { privateKey: undefined, agentSocketPath: socket }));
-    expect(await byAgent.run("id -u", within)).toEqual(isRoot);
-    agent.kill();
-
-    process.env["LINUXNET_SSH_KEY_FILE"] = plain;
-    await using byEnvironment = await openUsing(connectionTo(host, { privateKey: "nonsense" }));
-    delete process.env["LINUXNET_SSH_KEY_FILE"];
-    expect(await byEnvironment.run("id -u", within)).toEqual(isRoot);
 });
 
-test.each([
+test.each(remote)(
+    "login: over %s, takes a key file and an agent; the environment goes before them",
+    async (transport) => {
+        const plain = join(folder, `plain "key" 100%d ${transport}`);
+        writeFileSync(plain, host.connection.privateKey, { mode: 0o600 });
+        await using byFile = await openUsing(
+            connectionTo(host, { transport, privateKey: undefined, privateKeyFile: plain }),
+        );
+        expect(await byFile.run("id -u", within)).toEqual(isRoot);
+
+        const socket = join(folder, `agent ${transport}`);
+        const agent = execa("ssh-agent", ["-D", "-a", socket], { reject: false });
+        await expect
+            .poll(() => execa("ssh-add", [plain], { env: { SSH_AUTH_SOCK: socket }, reject: false }))
+            .toHaveProperty("exitCode", 0);
+        await using byAgent = await openUsing(
+            connectionTo(host, { transport, privateKey: undefined, agentSocketPath: socket }),
+        );
+        expect(await byAgent.run("id -u", within)).toEqual(isRoot);
+        agent.kill();
+
+        process.env["LINUXNET_SSH_KEY_FILE"] = plain;
+        try {
+            await using byEnvironment = await openUsing(connectionTo(host, { transport, privateKey: "nonsense" }));
+            expect(await byEnvironment.run("id -u", within)).toEqual(isRoot);
+        } finally {
+            delete process.env["LINUXNET_SSH_KEY_FILE"];
+        }
+    },
+);
+
+const refusals = [
     [
         "no root",
         { user: "plain" },
@@ -154,11 +188,6 @@ test.each([
         /^nobody-here@\S+: no credential was accepted \(tried: connection\.privateKey\)\. Check connection\.user/,
     ],
     [
-        "a wrong password",
-        { user: "asked", port: 2222, privateKey: undefined, password: "wrong" },
-        /no credential was accepted \(tried: password\)/,
-    ],
-    [
         "a missing key file",
         { privateKey: undefined, privateKeyFile: "/nonexistent/key" },
         /: key file \/nonexistent\/key does not exist\. Correct the path\.$/,
@@ -171,7 +200,7 @@ test.each([
     [
         "an agent that is gone",
         { privateKey: undefined, agentSocketPath: "/nonexistent/agent" },
-        /no credential was accepted \(tried: agent \/nonexistent\/agent\)/,
+        /no credential was accepted \(tried: .*agent \/nonexistent\/agent\)/,
     ],
     [
         "a port without sshd",
@@ -183,25 +212,53 @@ test.each([
         { host: "does-not-exist.invalid" },
         /^root@does-not-exist\.invalid: the name does-not-exist\.invalid /,
     ],
-] as const)("login: %s is refused with its own sentence", async (_name, changes, message) => {
-    const error = await refusalOf(connectionTo(host, changes));
+] as const;
+
+test.each([
+    ...overEach(refusals),
+    [
+        "ssh2",
+        "a wrong password",
+        { user: "asked", port: 2222, privateKey: undefined, password: "wrong" },
+        /no credential was accepted \(tried: password\)/,
+    ],
+    [
+        "openssh",
+        "a password (of stack configuration)",
+        { password: "secret" },
+        /^root@\S+: the transport "openssh" takes no password\. Use a key or an agent, or the transport "ssh2"\.$/,
+    ],
+] as const)("login: over %s, %s is refused with its own sentence", async (transport, _name, changes, message) => {
+    const error = await refusalOf(connectionTo(host, { transport, ...changes }));
     expect(error.message).toMatch(message);
     expect(error.message).not.toMatch(/correct horse|wrong'|secret/);
     expect(error.message).not.toContain("\n");
 });
 
-test("login: a key that is encrypted, wrongly decrypted, public or of nobody is refused with its own sentence", async () => {
-    const path = await makeKey("encrypted", "secret words");
-    const other = await makeKey("other");
-    const refusal = async (privateKeyFile: string, privateKeyPassword?: string) =>
-        (await refusalOf(connectionTo(host, { privateKey: undefined, privateKeyFile, privateKeyPassword }))).message;
-    expect(await refusal(path)).toMatch(/encrypted is encrypted\. Set connection\.privateKeyPassword/);
-    expect(await refusal(path, "wrong words")).toMatch(
-        /encrypted could not be decrypted\. Correct connection\.privateKeyPassword\.$/,
-    );
-    expect(await refusal(`${path}.pub`)).toMatch(/is a public key\. Give the private one\.$/);
-    expect(await refusal(other)).toMatch(/no credential was accepted \(tried: key file \S+other\)/);
-});
+test.each(remote)(
+    "login: over %s, a key that is encrypted, wrongly decrypted, public or of nobody is refused",
+    async (transport) => {
+        const path = await makeKey(`${transport}-encrypted`, "secret words");
+        const other = await makeKey(`${transport}-other`);
+        const refusal = async (privateKeyFile: string, privateKeyPassword?: string) =>
+            (
+                await refusalOf(
+                    connectionTo(host, { transport, privateKey: undefined, privateKeyFile, privateKeyPassword }),
+                )
+            ).message;
+        expect(await refusal(path)).toMatch(
+            transport === "ssh2"
+                ? /encrypted is encrypted\. Set connection\.privateKeyPassword, or use an agent\.$/
+                : /encrypted is encrypted\. Add it to an agent \(ssh-add\)\.$/,
+        );
+        if (transport === "ssh2")
+            expect(await refusal(path, "wrong words")).toMatch(
+                /encrypted could not be decrypted\. Correct connection\.privateKeyPassword\.$/,
+            );
+        expect(await refusal(`${path}.pub`)).toMatch(/is a public key\. Give the private one\.$/);
+        expect(await refusal(other)).toMatch(/no credential was accepted \(tried: key file \S+other\)/);
+    },
+);
 
 test("login: with no credential at all it says where it looked", async () => {
     const kept = { home: process.env["HOME"], agent: process.env["SSH_AUTH_SOCK"] };
@@ -213,21 +270,32 @@ test("login: with no credential at all it says where it looked", async () => {
     expect(error.message).toMatch(/no credential is set and none was found: .*id_ed25519.* Set connection\.privateKey/);
 });
 
-test("login: waits for a host that is not there yet, and says so when it never comes", async () => {
-    const opening = openUsing(connectionTo(host, { port: 2300, waitMs: 10_000 }));
-    await new Promise((resolve) => setTimeout(resolve, 600));
-    await host.exec("/usr/sbin/sshd -p 2300");
-    await using shell = await opening;
-    expect(await shell.run("id -u", within)).toEqual(isRoot);
-    const error = await refusalOf(connectionTo(host, { port: 2301, waitMs: 700 }));
-    expect(error.message).toMatch(/refuses connections\. .* It was tried for 0\.7 s \(connection\.waitMs\)\.$/);
-});
+test.each([
+    ["ssh2", 2300],
+    ["openssh", 2310],
+] as const)(
+    "login: over %s, waits for a host that is not there yet, and says so when it never comes",
+    async (transport, port) => {
+        const opening = openUsing(connectionTo(host, { transport, port, waitMs: 10_000 }));
+        await new Promise((resolve) => setTimeout(resolve, 600));
+        await host.exec(`/usr/sbin/sshd -p ${port}`);
+        await using shell = await opening;
+        expect(await shell.run("id -u", within)).toEqual(isRoot);
+        const error = await refusalOf(connectionTo(host, { transport, port: 2301, waitMs: 700 }));
+        expect(error.message).toMatch(/refuses connections\. .* It was tried for 0\.7 s \(connection\.waitMs\)\.$/);
+    },
+);
+
+const late = /: the login by ssh was not done within 0\.5 s\. /;
 
 test.each([
-    ["silence", "", /the host answered, but did not finish the SSH handshake within 0\.5 s\. /],
-    ["another protocol", "220 mail.example.com ESMTP\r\n", /did not finish the SSH handshake within 0\.5 s\. /],
-    ["a closed door", undefined, /: the host ended the connection before the login was done\. /],
-])("login: a port that answers with %s is refused", async (_name, greeting, message) => {
+    ["ssh2", "silence", "", /the host answered, but did not finish the SSH handshake within 0\.5 s\. /],
+    ["ssh2", "another protocol", "220 mail ESMTP\r\n", /did not finish the SSH handshake within 0\.5 s\. /],
+    ["ssh2", "a closed door", undefined, /: the host ended the connection before the login was done\. /],
+    ["openssh", "silence", "", late],
+    ["openssh", "another protocol", "220 mail ESMTP\r\n", late],
+    ["openssh", "a closed door", undefined, /: the host ended the connection before the login was done\. /],
+] as const)("login: over %s, a port that answers with %s is refused", async (transport, _name, greeting, message) => {
     const sockets: Socket[] = [];
     const server = createServer((socket) => {
         sockets.push(socket.on("error", () => undefined));
@@ -236,7 +304,7 @@ test.each([
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
-    const error = await refusalOf(connectionTo(host, { host: "127.0.0.1", port, dialTimeoutMs: 500 }));
+    const error = await refusalOf(connectionTo(host, { transport, host: "127.0.0.1", port, dialTimeoutMs: 500 }));
     for (const socket of sockets) socket.destroy();
     server.close();
     expect(error.message).toMatch(message);

@@ -9,6 +9,8 @@ import { connectionTo, openUsing } from "./host-connection.js";
 
 const within = { timeoutMs: 20_000 };
 
+const transports = ["ssh2", "openssh", "local"] as const;
+
 let host: LabHost;
 
 beforeAll(async () => {
@@ -36,13 +38,15 @@ async function waitFor(isTrue: () => Promise<boolean>): Promise<void> {
 const exists = async (path: string) => (await host.exec(["test", "-e", path], { check: false })).exitCode === 0;
 
 test.each([
-    ["root", {}],
-    ["sudo", { user: "deploy", sudo: true }],
+    ["ssh2", "root", {}],
+    ["ssh2", "sudo", { user: "deploy", sudo: true }],
+    ["openssh", "root", {}],
+    ["openssh", "sudo", { user: "deploy", sudo: true }],
 ] as const)(
-    "shell: as %s, sshd killed in the middle rejects all runs; the script ends its work, the queued one never starts",
-    async (_name, changes) => {
+    "shell: over %s as %s, sshd killed in the middle rejects all runs; the script ends its work, the queued one never starts",
+    async (transport, _name, changes) => {
         await host.exec("rm -f /run/started /run/finished /run/queued");
-        await using shell = await openUsing(connectionTo(host, changes));
+        await using shell = await openUsing(connectionTo(host, { transport, ...changes }));
         const running = failureOf(
             shell.run("touch /run/started; sleep 0.5; echo into the void; echo x >&2; touch /run/finished", within),
         );
@@ -64,49 +68,57 @@ test.each([
     },
 );
 
-test("shell: a script that kills the shell itself is an error, not a hang", async () => {
-    await using shell = await openUsing(connectionTo(host));
-    const error = await failureOf(shell.run("kill -9 $$", within));
-    expect(error.message).toMatch(/: the shell was killed by SIGKILL before a script had ended/);
-});
-
-test.each(["ssh2", "local"] as const)(
-    "shell: over %s, a script past its deadline closes the connection",
-    async (transport) => {
+test.each([
+    ["ssh2", "the shell was killed by SIGKILL"],
+    // ssh does not tell.
+    ["openssh", "the host closed the shell"],
+    ["local", "the shell was killed by SIGKILL"],
+] as const)(
+    "shell: over %s, a script that kills the shell itself is an error, not a hang",
+    async (transport, reason) => {
         await using shell = await openUsing(connectionTo(host, { transport }));
-        const startedAt = Date.now();
-        const slow = failureOf(shell.run("sleep 3", { timeoutMs: 300 }));
-        const next = failureOf(shell.run("true", within));
-        const error = await slow;
-        expect(Date.now() - startedAt).toBeLessThan(2000);
-        expect(error.message).toMatch(
-            /: a script did not end within 0.3 s, so the connection was closed\. .*operationTimeoutMs\.$/,
-        );
-        expect(await next).toBe(error);
-        expect(await failureOf(shell.run("true", within))).toBe(error);
+        const error = await failureOf(shell.run("kill -9 $$", within));
+        expect(error.message).toContain(`: ${reason} before a script had ended`);
     },
 );
 
-test("shell: a deadline starts when the script before has ended", async () => {
-    await using shell = await openUsing(connectionTo(host));
+test.each(transports)("shell: over %s, a script past its deadline closes the connection", async (transport) => {
+    await using shell = await openUsing(connectionTo(host, { transport }));
+    const startedAt = Date.now();
+    const slow = failureOf(shell.run("sleep 3", { timeoutMs: 300 }));
+    const next = failureOf(shell.run("true", within));
+    const error = await slow;
+    expect(Date.now() - startedAt).toBeLessThan(2000);
+    expect(error.message).toMatch(
+        /: a script did not end within 0.3 s, so the connection was closed\. .*operationTimeoutMs\.$/,
+    );
+    expect(await next).toBe(error);
+    expect(await failureOf(shell.run("true", within))).toBe(error);
+});
+
+test.each(transports)("shell: over %s, a deadline starts when the script before has ended", async (transport) => {
+    await using shell = await openUsing(connectionTo(host, { transport }));
     const runs = Array.from({ length: 4 }, () => shell.run("sleep 0.2; echo ok", { timeoutMs: 700 }));
     expect((await Promise.all(runs)).map(({ stdout }) => stdout)).toEqual(["ok\n", "ok\n", "ok\n", "ok\n"]);
 });
 
-test("shell: a host that falls silent is noticed by keep-alives", async () => {
-    await using silent = await createHost();
-    await using shell = await openUsing(connectionTo(silent, { keepAliveMs: 100 }));
-    const running = failureOf(shell.run("sleep 20", within));
-    await silent.exec("ip link set eth0 down");
-    const error = await running;
-    expect(error.message).toMatch(/: the host stopped answering before a script had ended/);
-    expect(error.mayHeal).toBe(true);
-});
+test.each(["ssh2", "openssh"] as const)(
+    "shell: over %s, a host that falls silent is noticed by keep-alives",
+    async (transport) => {
+        await using silent = await createHost();
+        await using shell = await openUsing(connectionTo(silent, { transport, keepAliveMs: 100 }));
+        const running = failureOf(shell.run("sleep 20", within));
+        await silent.exec("ip link set eth0 down");
+        const error = await running;
+        expect(error.message).toMatch(/: the host stopped answering before a script had ended/);
+        expect(error.mayHeal).toBe(true);
+    },
+);
 
 test("shell: close rejects what runs, leaves no socket open, and may come twice", async () => {
     const sockets = () => process.getActiveResourcesInfo().filter((name) => /TCP|Pipe|Process/.test(name)).length;
     const before = sockets();
-    for (const transport of ["ssh2", "local"] as const) {
+    for (const transport of transports) {
         const shell = await openShell(connectionTo(host, { transport }));
         const running = failureOf(shell.run("sleep 0.2", within));
         shell.close();

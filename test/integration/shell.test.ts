@@ -15,7 +15,8 @@ const otherShells = [
     ["bash", "--posix"],
     ["busybox", "sh"],
 ] as const;
-const shellNames = ["ssh2", "local", ...otherShells.map(([file]) => file)];
+const transports = ["ssh2", "openssh", "local"] as const;
+const shellNames = [...transports, ...otherShells.map(([file]) => file)];
 
 function shell(name: string): Shell {
     const found = shells[name];
@@ -27,6 +28,7 @@ beforeAll(async () => {
     host = await createHost();
     shells = {
         ssh2: await openUsing(connectionTo(host)),
+        openssh: await openUsing(connectionTo(host, { transport: "openssh" })),
         local: await openUsing(connectionTo(host, { transport: "local" })),
         ...Object.fromEntries(otherShells.map((argv) => [argv[0], createPipedShell(spawnLocal({ argv }), argv[0])])),
     };
@@ -82,8 +84,8 @@ test.each(scripts.flatMap((row) => shellNames.map((name) => [name, ...row] as co
     },
 );
 
-test("shell: scripts do not see what others have set", async () => {
-    const ssh = shell("ssh2");
+test.each(transports)("shell: over %s, scripts do not see what others have set", async (name) => {
+    const ssh = shell(name);
     await ssh.run(
         "x=1; cd /tmp; umask 077; trap 'echo trapped' EXIT; alias echo=false; echo() { :; }; exec 3>/dev/null",
         within,
@@ -92,18 +94,15 @@ test("shell: scripts do not see what others have set", async () => {
     expect(stdout).toBe("<> / 0022\nclosed\n");
 });
 
-test("shell: has sbin on its PATH, English messages and root", async () => {
-    const { stdout } = await shell("ssh2").run(
-        "command -v ip nft >/dev/null && echo found; echo $LC_ALL; id -u",
-        within,
-    );
+test.each(transports)("shell: over %s, it has sbin on its PATH, English messages and root", async (name) => {
+    const { stdout } = await shell(name).run("command -v ip nft >/dev/null && echo found; echo $LC_ALL; id -u", within);
     expect(stdout).toBe("found\nC\n0\n");
 });
 
-test("shell: answers 200 pipelined scripts in order", async () => {
+test.each(transports)("shell: over %s, answers 200 pipelined scripts in order", async (name) => {
     const ended: number[] = [];
     const runs = Array.from({ length: 200 }, async (_, index) => {
-        const result = await shell("ssh2").run(`echo ${index}; echo ${index} >&2; exit ${index}`, within);
+        const result = await shell(name).run(`echo ${index}; echo ${index} >&2; exit ${index}`, within);
         ended.push(index);
         return result;
     });
@@ -114,9 +113,12 @@ test("shell: answers 200 pipelined scripts in order", async () => {
     expect(ended).toEqual(results.map((_, index) => index));
 });
 
-test("shell: carries long output on both pipes at once, characters cut anywhere", async () => {
-    const script = "i=0; while [ $i -lt 40000 ]; do echo äöü€; echo x >&2; i=$((i + 1)); done";
-    const { stdout, stderr } = await shell("ssh2").run(script, within);
-    expect(stdout).toBe("äöü€\n".repeat(40_000));
-    expect(stderr).toBe("x\n".repeat(40_000));
-});
+test.each(transports)(
+    "shell: over %s, carries long output on both pipes at once, characters cut anywhere",
+    async (name) => {
+        const script = "i=0; while [ $i -lt 40000 ]; do echo äöü€; echo x >&2; i=$((i + 1)); done";
+        const { stdout, stderr } = await shell(name).run(script, within);
+        expect(stdout).toBe("äöü€\n".repeat(40_000));
+        expect(stderr).toBe("x\n".repeat(40_000));
+    },
+);

@@ -1,0 +1,67 @@
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Connection } from "../model/connection.js";
+import type { KeySource } from "./credentials.js";
+import { expandHome } from "./home-path.js";
+
+/** What `ssh` takes as files only, in a private folder that is gone when the login is done. */
+export interface OpensshFiles {
+    readonly key?: string;
+    readonly certificate?: string;
+    /** A known_hosts file with the keys of `connection.hostKey`. */
+    readonly hostKeys?: string;
+    /** Safe to call twice. */
+    remove(): void;
+}
+
+const prefix = "linuxnet-ssh-";
+const staleMs = 3_600_000;
+
+/** Writes down what a connection gives as text; what it gives as a path stays where it is. */
+export function writeOpensshFiles(connection: Connection, source: KeySource | undefined): OpensshFiles {
+    removeStale();
+    const folder = mkdtempSync(join(tmpdir(), prefix));
+    const remove = () => {
+        process.off("exit", remove);
+        rmSync(folder, { recursive: true, force: true });
+    };
+    // A provider that is stopped during the login takes its files along.
+    process.on("exit", remove);
+    const write = (name: string, text: string) => {
+        const path = join(folder, name);
+        writeFileSync(path, text, { mode: 0o600 });
+        return path;
+    };
+    try {
+        chmodSync(folder, 0o700);
+        return {
+            ...(source?.text === undefined ? {} : { key: write("key", completeLines(source.text)) }),
+            ...(source?.path === undefined ? {} : { key: expandHome(source.path) }),
+            ...(connection.hostKey === undefined
+                ? {}
+                : // Any name: the file is for this connection alone, whatever HostName or HostKeyAlias ~/.ssh/config gives it.
+                  { hostKeys: write("known_hosts", connection.hostKey.map((key) => `* ${key.trim()}\n`).join("")) }),
+            remove,
+        };
+    } catch (error) {
+        remove();
+        throw error;
+    }
+}
+
+/** OpenSSH refuses a key whose last line has no end. */
+function completeLines(text: string): string {
+    return `${text.replaceAll("\r\n", "\n").trim()}\n`;
+}
+
+/** Takes away what a run left that was killed (SIGKILL) during a login. */
+function removeStale(): void {
+    for (const name of readdirSync(tmpdir())) {
+        if (!name.startsWith(prefix)) continue;
+        const path = join(tmpdir(), name);
+        const found = statSync(path, { throwIfNoEntry: false });
+        if (found?.uid !== process.getuid?.() || found === undefined || Date.now() - found.mtimeMs < staleMs) continue;
+        rmSync(path, { recursive: true, force: true });
+    }
+}

@@ -1,0 +1,186 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { access } from "node:fs/promises";
+import { PassThrough } from "node:stream";
+import { type Connection, describeConnection } from "../model/connection.js";
+import { chooseKey, type KeySource, readKey } from "./credentials.js";
+import { expandHome } from "./home-path.js";
+import { spawnProcess } from "./local.js";
+import { explainLoginEnd } from "./login-refusal.js";
+import { renderOpensshArguments } from "./openssh-arguments.js";
+import { describeLoss, explainOpensshEnd, explainRefusedKey, readRefusedKey } from "./openssh-error.js";
+import { writeOpensshFiles } from "./openssh-files.js";
+import { type RootCommand, renderRootCommand } from "./root-command.js";
+import { ConnectionError } from "./shell.js";
+import type { ProcessEnd, ShellProcess } from "./shell-process.js";
+
+/** What `ssh` ends with when it is not the remote command that ended. */
+const exitOfSsh = 255;
+
+/** Starts the root command on the host of a connection by the system's `ssh`. One try. @throws ConnectionError */
+export async function spawnOpenssh(
+    command: RootCommand,
+    connection: Connection,
+    dialTimeoutMs: number,
+): Promise<ShellProcess> {
+    const source = await chooseOpensshKey(connection);
+    const files = writeOpensshFiles(connection, source);
+    try {
+        const options = renderOpensshArguments(connection, files, dialTimeoutMs);
+        // Every login shell says this word first: an end before it is ssh's, an end after it is the root command's.
+        const greeting = `linuxnet-login-${randomBytes(8).toString("hex")}`;
+        const child = spawnProcess(["ssh", ...options, `echo ${greeting}; ${renderRootCommand(command)}`]);
+        const login = await waitForLogin(child, greeting, dialTimeoutMs);
+        if (login.process !== undefined) return login.process;
+        child.kill("SIGKILL");
+        child.destroy();
+        if (login.end === undefined) throw tooSlow(connection, dialTimeoutMs);
+        if (login.end.exitCode === 127 && login.words === "") throw explainNoSsh(connection, login.end);
+        if (login.end.exitCode !== exitOfSsh) throw explainLoginEnd(login.end, login.words, connection);
+        throw await explain(login.words, connection, source, options, dialTimeoutMs);
+    } finally {
+        files.remove();
+    }
+}
+
+/** @throws ConnectionError for what the connection, stack configuration or the environment give and `ssh` cannot take */
+async function chooseOpensshKey(connection: Connection): Promise<KeySource | undefined> {
+    const refuse = (what: string) =>
+        new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal: false });
+    if (connection.password !== undefined)
+        throw refuse('the transport "openssh" takes no password. Use a key or an agent, or the transport "ssh2".');
+    const source = chooseKey(connection);
+    if (source?.path !== undefined)
+        await access(expandHome(source.path)).catch((error: NodeJS.ErrnoException) => {
+            throw refuse(
+                `${source.name} ${error.code === "ENOENT" ? "does not exist" : `cannot be read (${error.code})`}. Correct the path.`,
+            );
+        });
+    return source;
+}
+
+/** A shell that has said its first word; or the end of ssh before that, with all it said; or neither: the time is up. */
+interface Login {
+    readonly process?: ShellProcess;
+    readonly end?: ProcessEnd;
+    readonly words: string;
+}
+
+type SshProcess = ReturnType<typeof spawnProcess>;
+
+function waitForLogin(child: SshProcess, greeting: string, timeoutMs: number): Promise<Login> {
+    return new Promise<Login>((resolve) => {
+        let said = Buffer.alloc(0);
+        let words = "";
+        const hear = (chunk: Buffer) => {
+            words = (words + chunk.toString("utf8")).slice(-8192);
+        };
+        const listen = (chunk: Buffer) => {
+            said = Buffer.concat([said, chunk]);
+            if (!said.includes(greeting)) return;
+            clearTimeout(deadline);
+            child.stdout.off("data", listen);
+            child.stderr.off("data", hear);
+            resolve({ process: wrap(child, said, words), words });
+        };
+        const deadline = setTimeout(() => resolve({ words }), timeoutMs);
+        child.stdout.on("data", listen);
+        child.stderr.on("data", hear);
+        child.ended.then((end) => {
+            clearTimeout(deadline);
+            resolve({ end, words: words === "" ? said.toString("utf8") : words });
+        });
+    });
+}
+
+/** @param said on standard output until now, and `words` on standard error: not lost to who listens from now on */
+function wrap(child: SshProcess, said: Buffer, words: string): ShellProcess {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    stdout.write(said);
+    stderr.write(words);
+    let lastWords = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+        lastWords = (lastWords + chunk.toString("utf8")).slice(-4096);
+    });
+    child.stdout.pipe(stdout);
+    child.stderr.pipe(stderr);
+    return {
+        stdin: child.stdin,
+        stdout,
+        stderr,
+        ended: child.ended.then(async (end) => {
+            // A turn later, so that the last words on both pipes have been read.
+            await new Promise((resolve) => setImmediate(resolve));
+            return end.exitCode === exitOfSsh ? { reason: describeLoss(lastWords) } : end;
+        }),
+        destroy() {
+            // At once, as with ssh2: left alone, ssh would wait for the end of the script that runs.
+            child.kill("SIGTERM");
+            setTimeout(() => child.kill("SIGKILL"), 1000).unref();
+            child.destroy();
+        },
+    };
+}
+
+async function explain(
+    words: string,
+    connection: Connection,
+    source: KeySource | undefined,
+    options: readonly string[],
+    timeoutMs: number,
+): Promise<ConnectionError> {
+    const refused = readRefusedKey(words);
+    if (refused !== undefined) {
+        // Of an unknown key ssh prints nothing unless it is asked to.
+        const shown = refused.shown ?? readRefusedKey(await askAgain(options, timeoutMs))?.shown;
+        return explainRefusedKey({ ...refused, ...(shown === undefined ? {} : { shown }) }, connection);
+    }
+    const keys = source?.name ?? "the keys that ssh finds";
+    const agent = connection.agentSocketPath;
+    const error = explainOpensshEnd(words, connection, agent === undefined ? [keys] : [keys, `agent ${agent}`]);
+    if (source === undefined || !/Permission denied/.test(words)) return error;
+    return (await explainKey(source, connection, words)) ?? error;
+}
+
+/** What is wrong with the key itself, which ssh does not tell when it may not ask for a passphrase. */
+async function explainKey(
+    source: KeySource,
+    connection: Connection,
+    words: string,
+): Promise<ConnectionError | undefined> {
+    const error = await readKey(source, connection).then(
+        () => undefined,
+        (reason: unknown) => reason,
+    );
+    if (!(error instanceof ConnectionError)) return undefined;
+    // ssh knows more kinds of keys (FIDO) than we can read.
+    return /is not a private key/.test(error.message) && !/Load key/.test(words) ? undefined : error;
+}
+
+/** The words of the same login at level -v, which ends where the first one did. */
+function askAgain(options: readonly string[], timeoutMs: number): Promise<string> {
+    return new Promise((resolve) => {
+        const verbose = options.map((option) => (option === "LogLevel=INFO" ? "LogLevel=DEBUG1" : option));
+        const child = execFile("ssh", [...verbose, "true"], { timeout: timeoutMs }, (_error, _stdout, stderr) =>
+            resolve(stderr),
+        );
+        child.stdin?.end();
+    });
+}
+
+function explainNoSsh(connection: Connection, end: ProcessEnd): ConnectionError {
+    return new ConnectionError(
+        `${describeConnection(connection)}: ${end.reason}. Install the OpenSSH client (ssh) on the machine Pulumi runs on, or use the ` +
+            'transport "ssh2".',
+        { mayHeal: false },
+    );
+}
+
+function tooSlow(connection: Connection, dialTimeoutMs: number): ConnectionError {
+    return new ConnectionError(
+        `${describeConnection(connection)}: the login by ssh was not done within ${dialTimeoutMs / 1000} s. Check that the host is up, ` +
+            `that no firewall drops its SSH port, and what a login by hand waits for (ssh ${connection.host}), or raise ` +
+            "connection.dialTimeoutMs.",
+        { mayHeal: true },
+    );
+}

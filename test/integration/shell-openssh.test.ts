@@ -1,0 +1,242 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { createLab, type Lab, type LabHost } from "../../lab/index.js";
+import { generateKeyPair } from "../../lab/key-pair.js";
+import { renderFingerprint } from "../../provider/host/host-key.js";
+import type { Connection } from "../../provider/model/connection.js";
+import { type ConnectionChanges, connectionTo, openUsing, refusalOf } from "./host-connection.js";
+
+const within = { timeoutMs: 20_000 };
+const folder = mkdtempSync(join(tmpdir(), "linuxnet-test-"));
+const file = join(folder, "known_hosts");
+const key = join(folder, "key");
+const config = join(folder, "config");
+const strangeKey = generateKeyPair().public.trim();
+const path = process.env["PATH"] ?? "";
+
+let lab: Lab;
+let host: LabHost;
+let other: LabHost;
+
+beforeAll(async () => {
+    lab = await createLab({ hosts: 2 });
+    [host, other] = lab.hosts as [LabHost, LabHost];
+    writeFileSync(key, host.connection.privateKey, { mode: 0o600 });
+    // ssh looks for ~/.ssh/config in the home of the account, whatever $HOME says: -F stands for it here.
+    const { stdout: ssh } = await execa("which", ["ssh"]);
+    writeFileSync(join(folder, "ssh"), `#!/bin/sh\nexec ${ssh} -F ${config} "$@"\n`, { mode: 0o755 });
+});
+
+afterEach(() => {
+    process.env["PATH"] = path;
+});
+
+afterAll(async () => {
+    rmSync(folder, { recursive: true });
+    await lab[Symbol.asyncDispose]();
+});
+
+const openssh = (changes: ConnectionChanges = {}) => connectionTo(host, { transport: "openssh", ...changes });
+
+/** A connection that judges by the known_hosts file, given by its text. */
+function byKnownHosts(text: string, changes: ConnectionChanges = {}): Connection {
+    writeFileSync(file, text);
+    return openssh({ hostKey: undefined, knownHosts: file, ...changes });
+}
+
+/** A connection that gives a name only, and what ~/.ssh/config has for it. */
+function byConfig(text: string, changes: ConnectionChanges = {}): Connection {
+    writeFileSync(config, text);
+    process.env["PATH"] = `${folder}:${path}`;
+    const given = { host: "edge", port: undefined, user: undefined, privateKey: undefined, hostKey: undefined };
+    return openssh({ ...given, knownHosts: undefined, ...changes });
+}
+
+async function addressBehind(connection: Connection): Promise<string> {
+    await using shell = await openUsing(connection);
+    const { stdout } = await shell.run("id -u; hostname", within);
+    return stdout.trim().replace("\n", " ");
+}
+
+const filesLeft = () => readdirSync(tmpdir()).filter((name) => name.startsWith("linuxnet-ssh-"));
+const fingerprintOf = (text: string) => renderFingerprint(text.split(" ")[1] ?? "");
+const nameOf = async (machine: LabHost) => (await machine.exec("hostname")).stdout.trim();
+
+test("openssh: unknown, changed and revoked host keys are three refusals, each with the fingerprint", async () => {
+    const { hostKey } = host.connection;
+    const { address } = host;
+    const print = fingerprintOf(hostKey);
+    const unknown = await refusalOf(byKnownHosts(""));
+    expect(unknown.mayHeal).toBe(false);
+    expect(unknown.message).toBe(
+        `root@${address}: the host key is unknown: ssh-ed25519 ${print} is not in ${file}. To trust the host, check the fingerprint on ` +
+            "its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and set connection.hostKey to the text of that .pub file " +
+            `("ssh-ed25519 AAAA..."), or take it down by a first login by hand (ssh ${address}).`,
+    );
+    const changed = (await refusalOf(byKnownHosts(`# mine\n${address} ${strangeKey}\n`))).message;
+    expect(changed).toContain(
+        `the host key has changed. The host shows ED25519 ${print}, but ${file}:2 has another one.`,
+    );
+    const revoked = (await refusalOf(byKnownHosts(`${address} ${hostKey}\n@revoked * ${hostKey}\n`))).message;
+    expect(revoked).toMatch(/: the host key .*is marked @revoked in known_hosts\. Do not use this host/);
+});
+
+test("openssh: connection.hostKey alone decides, whatever known_hosts has", async () => {
+    const { hostKey } = host.connection;
+    const known = byKnownHosts(`${host.address} ${hostKey}\n`);
+    expect(await addressBehind({ ...known, hostKey: [strangeKey, `${hostKey} root@edge`] })).toBe(
+        `0 ${await nameOf(host)}`,
+    );
+    const error = await refusalOf({ ...known, hostKey: [strangeKey], hostKeyPolicy: "accept-new" });
+    expect(error.message).toContain("the host key is not the one in connection.hostKey. The host shows ");
+    expect(error.message).toContain(fingerprintOf(hostKey));
+    // Of the host's key no type is known: for ssh it is new, for us it is not the one.
+    const { stdout: rsaKey } = await host.exec(
+        "ssh-keygen -q -t rsa -N '' -f /run/rsa; cut -d ' ' -f 1,2 /run/rsa.pub",
+    );
+    const otherType = await refusalOf({ ...known, hostKey: [rsaKey.trim()] });
+    expect(otherType.message).toContain(`The host shows ED25519 ${fingerprintOf(hostKey)}.`);
+});
+
+test("openssh: accept-new writes a new key down, and takes no changed one", async () => {
+    const policy = { hostKeyPolicy: "accept-new" } as const;
+    expect(await addressBehind(byKnownHosts("", policy))).toMatch(/^0 /);
+    const { stdout } = await execa("ssh-keygen", ["-F", host.address, "-f", file]);
+    expect(stdout).toContain(host.connection.hostKey);
+    const strict = openssh({ hostKey: undefined, knownHosts: file });
+    expect(await addressBehind(strict)).toMatch(/^0 /);
+    const error = await refusalOf(byKnownHosts(`${host.address} ${strangeKey}\n`, policy));
+    expect(error.message).toContain("has changed");
+});
+
+test("openssh: a host key that is only in a revoked or hashed line, or with a port, is judged as ssh does", async () => {
+    await host.exec("/usr/sbin/sshd -p 2222");
+    const { hostKey } = host.connection;
+    expect(await addressBehind(byKnownHosts(`[${host.address}]:2222 ${hostKey}\n`, { port: 2222 }))).toMatch(/^0 /);
+    writeFileSync(file, `${host.address} ${hostKey}\n`);
+    await execa("ssh-keygen", ["-q", "-H", "-f", file]);
+    expect(await addressBehind(openssh({ hostKey: undefined, knownHosts: file }))).toMatch(/^0 /);
+    const wrongPort = await refusalOf(byKnownHosts(`[${host.address}]:2223 ${hostKey}\n`));
+    expect(wrongPort.message).toContain("the host key is unknown");
+});
+
+test("openssh: ~/.ssh/config gives what the connection does not, and not what it gives", async () => {
+    await host.exec("/usr/sbin/sshd -p 2242");
+    const login = `Host edge
+        HostName ${host.address}
+        User root
+        Port 2242
+        IdentityFile ${key}
+        UserKnownHostsFile ${file}
+        StrictHostKeyChecking no\n`;
+    const known = `[${host.address}]:2242 ${host.connection.hostKey}\n${host.address} ${host.connection.hostKey}\n`;
+    writeFileSync(file, known);
+    expect(await addressBehind(byConfig(login))).toBe(`0 ${await nameOf(host)}`);
+    const connection = byConfig(login, { port: 2243 });
+    expect((await refusalOf(connection)).message).toMatch(
+        /^edge:2243: ssh did not get through \(it said: .*2243: Connection refused\)/,
+    );
+    expect((await refusalOf(byConfig(login, { user: "nobody-here" }))).message).toMatch(
+        /^nobody-here@edge: ssh did not get through \(it said: nobody-here@\S+: Permission denied /,
+    );
+    // Nothing is accepted in silence, whatever the file says.
+    writeFileSync(file, "");
+    expect((await refusalOf(byConfig(login))).message).toContain("edge: the host key is unknown: ssh-ed25519 SHA256:");
+    expect(readFileSync(file, "utf8")).toBe("");
+});
+
+test("openssh: options of ~/.ssh/config that would change the pipe are out of force", async () => {
+    writeFileSync(file, `${host.address} ${host.connection.hostKey}\n`);
+    const control = join(folder, "control");
+    const text = `LogLevel QUIET
+        RemoteCommand echo remote
+        RequestTTY force
+        LocalForward 127.0.0.1:1 127.0.0.1:1
+        ExitOnForwardFailure yes
+        PermitLocalCommand yes
+        LocalCommand echo local
+        ControlMaster auto
+        ControlPersist yes
+        ControlPath ${control}
+        ForkAfterAuthentication yes
+        StdinNull yes
+        IdentityFile ${key}
+        UserKnownHostsFile ${file}
+        BatchMode no
+        User root
+        HostName ${host.address}\n`;
+    await using shell = await openUsing(byConfig(text));
+    expect(await shell.run("id -u; test -t 0 || echo no terminal", within)).toEqual({
+        exitCode: 0,
+        stdout: "0\nno terminal\n",
+        stderr: "",
+    });
+    expect(statSync(control, { throwIfNoEntry: false })).toBeUndefined();
+    writeFileSync(file, "");
+    expect((await refusalOf(byConfig(text))).message).toContain("the host key is unknown");
+});
+
+test("openssh: ProxyJump of ~/.ssh/config leads through a bastion, whose errors are named", async () => {
+    writeFileSync(file, [host, other].map((each) => `${each.address} ${each.connection.hostKey}\n`).join(""));
+    const otherKey = join(folder, "other-key");
+    writeFileSync(otherKey, other.connection.privateKey, { mode: 0o600 });
+    const text = (port: number) => `Host bastion
+        HostName ${other.address}
+        IdentityFile ${otherKey}
+        Port ${port}
+        Host edge
+        HostName ${host.address}
+        IdentityFile ${key}
+        ProxyJump root@bastion
+        Host *
+        User root
+        UserKnownHostsFile ${file}\n`;
+    await using shell = await openUsing(byConfig(text(22)));
+    const { stdout } = await shell.run("echo $SSH_CONNECTION", within);
+    expect(stdout.split(" ")[0]).toBe(other.address);
+    const error = await refusalOf(byConfig(text(2299)));
+    expect(error.message).toMatch(
+        /^edge: ssh did not get through \(it said: ssh: connect to host \S+ port 2299: Connection refused\)/,
+    );
+    expect(error.message).toContain(other.address);
+    expect(error.mayHeal).toBe(true);
+});
+
+test("openssh: the private key is in no argument, and no file is left during the run, after it and after a refusal", async () => {
+    const secret = host.connection.privateKey.split("\n")[3] ?? "";
+    expect(secret.length).toBeGreaterThan(20);
+    const before = filesLeft();
+    {
+        await using shell = await openUsing(openssh());
+        expect((await shell.run("id -u", within)).stdout).toBe("0\n");
+        expect(filesLeft()).toEqual(before);
+        const { stdout } = await execa("ps", ["-e", "-o", "args="]);
+        expect(stdout).toContain(`-- ${host.address} echo linuxnet-login-`);
+        expect(stdout).not.toContain(secret);
+    }
+    await refusalOf(openssh({ port: 2299 }));
+    await refusalOf(openssh({ hostKey: [strangeKey] }));
+    expect(filesLeft()).toEqual(before);
+});
+
+test("openssh: a key text with Windows line ends or without a last one is taken", async () => {
+    const text = host.connection.privateKey.trim();
+    for (const privateKey of [text, text.replaceAll("\n", "\r\n")])
+        expect(await addressBehind(openssh({ privateKey }))).toMatch(/^0 /);
+});
+
+test("openssh: without ssh on this machine it says so", async () => {
+    process.env["PATH"] = join(folder, "nowhere");
+    expect((await refusalOf(openssh())).message).toMatch(
+        /: ssh could not be started \(spawn ssh ENOENT\)\. Install the OpenSSH client \(ssh\) on the machine Pulumi runs on, or/,
+    );
+});
+
+test("openssh: what ssh refuses in ~/.ssh/config is told in its words", async () => {
+    expect((await refusalOf(byConfig("Nonsense yes\n"))).message).toMatch(
+        /^edge: ssh ended before the login was done \(it said: .*Bad configuration option: nonsense.*\)\. Try it by hand: ssh edge\.$/,
+    );
+});

@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { connection } from "../../../provider/kinds/connection.js";
+import { describeIssues } from "../../../provider/kinds/problem.js";
+import { unknown } from "../../../provider/kinds/unknown.js";
+
+const defaults = {
+    hostKeyPolicy: "strict",
+    sudo: false,
+    dialTimeoutMs: 15_000,
+    keepAliveMs: 10_000,
+    lockTimeoutMs: 60_000,
+    operationTimeoutMs: 120_000,
+};
+const login = { port: 22, user: "root", knownHosts: "~/.ssh/known_hosts" };
+
+test.each([
+    ["ssh2, with every default", { host: "edge" }, { host: "edge", transport: "ssh2", ...login }],
+    [
+        "openssh, which leaves to ~/.ssh/config what is not given",
+        { host: "edge", transport: "openssh" },
+        { host: "edge", transport: "openssh" },
+    ],
+    [
+        "openssh with what is given",
+        { host: "edge", transport: "openssh", port: 22, user: "deploy", knownHosts: "/k" },
+        { host: "edge", transport: "openssh", port: 22, user: "deploy", knownHosts: "/k" },
+    ],
+    ["local, without a host", { transport: "local" }, { transport: "local", ...login }],
+    ["an unknown host", { host: unknown }, { host: unknown, transport: "ssh2", ...login }],
+])("connection: stores %s", (_name, input, expected) => {
+    expect(connection.parse(input)).toEqual({ ...defaults, ...expected });
+});
+
+test("connection: what is stored is checked to itself", () => {
+    for (const transport of ["ssh2", "openssh", "local"]) {
+        const stored = connection.parse({ host: "edge", transport, hostKey: "ssh-ed25519 AAAA" });
+        expect(connection.parse(stored)).toEqual(stored);
+    }
+});
+
+test.each([
+    ["no host", {}, 'host: is required (is required (or transport: "local" for the machine the program runs on)).'],
+    [
+        "a password over openssh",
+        { host: "edge", transport: "openssh", password: "geheim" },
+        'password: is not for the transport "openssh", which answers no questions. Use a key or an agent, or the transport "ssh2".',
+    ],
+    [
+        "a passphrase over openssh",
+        { host: "edge", transport: "openssh", privateKey: "x", privateKeyPassword: "geheim" },
+        'privateKeyPassword: is not for the transport "openssh", which answers no questions. Add the key to an agent (ssh-add), or use the transport "ssh2".',
+    ],
+    ["a number for a password", { host: "edge", password: 5 }, "password: expected string, received number."],
+])("connection: refuses %s", (_name, input, expected) => {
+    const { error } = connection.safeParse(input);
+    const issues = error === undefined ? [] : describeIssues(error, input, []);
+    expect(issues).toEqual([expected]);
+    expect(issues.join()).not.toContain("geheim");
+});
+
+test("connection: refuses a fingerprint over openssh", () => {
+    const input = { host: "edge", transport: "openssh", hostKey: ["ssh-ed25519 AAAA", "SHA256:abc"] };
+    const { error } = connection.safeParse(input);
+    expect(error?.issues).toMatchObject([
+        { path: ["hostKey"], message: expect.stringContaining("takes no fingerprints") },
+    ]);
+});
