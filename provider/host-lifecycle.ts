@@ -3,7 +3,7 @@ import { compare } from "./compare.js";
 import type { Host } from "./host/host.js";
 import { hostSchema } from "./kinds/host.js";
 import { routeTo } from "./kinds/overlay-tunnel.js";
-import { checkInputs, type Handler, type Props, withoutUndefined } from "./lifecycle.js";
+import { checkInputs, completeGet, type Handler, type Props, withoutUndefined } from "./lifecycle.js";
 import type { Connection } from "./model/connection.js";
 import type { HostObject } from "./model/object.js";
 import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
@@ -103,8 +103,9 @@ export const hostHandler: Handler = {
         return { id: formatId({ key: "host", generation, machineId: host.facts.machineId }), outs };
     },
 
-    async read(id, props) {
+    async read(id, given) {
         const { generation, machineId } = parseId(id);
+        const props = completeGet(given);
         const host = await sessionOf(connectionOf(props));
         if (host.facts.machineId !== machineId) {
             throw new Refusal(`another machine answers: its machine id is ${host.facts.machineId}, not ${machineId}.`);

@@ -96,10 +96,20 @@ export function withoutUndefined<T>(value: T): T {
     return Object.fromEntries(entries.map(([name, entry]) => [name, withoutUndefined(entry)])) as T;
 }
 
+/** What `get` reads with is as the program wrote it, without a check before: the connection lacks its defaults. */
+export function completeGet(props: Props): Props {
+    if (props["schemaVersion"] !== undefined) return props;
+    const checked = connectionSchema.safeParse(props["connection"]);
+    if (checked.success) return { ...props, connection: withoutUndefined(checked.data) };
+    const issues = describeIssues(checked.error, props["connection"], connectionNames);
+    throw new Refusal(issues.map((issue) => `connection.${issue}`).join(" "));
+}
+
 /** The same message everywhere: which resource, on which host, what, what to do. No stack trace. */
 export function explain(kind: Kind, props: Props, error: unknown): Error {
     const text = error instanceof Error ? error.message : String(error);
-    const host = connectionOf(props) === undefined ? "" : describeConnection(connectionOf(props));
+    const connection = connectionOf(props) as Connection | undefined;
+    const host = connection === undefined ? "" : describeConnection({ ...connection, port: connection.port ?? 22 });
     // Errors of the connection name the host already.
     const message = host !== "" && text.startsWith(`${host}: `) ? text.slice(host.length + 2) : text;
     const who = `${kindTitles[kind]} "${ownerOf(props)?.name ?? "?"}"${host === "" ? "" : ` on ${host}`}`;
@@ -218,8 +228,9 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
 
         create: (inputs) => put(inputs, undefined, false),
 
-        async read(id, props) {
+        async read(id, given) {
             const { key, machineId } = parseId(id);
+            const props = completeGet(given);
             const host = await sessionOf(connectionOf(props));
             refuseOtherMachine(host, machineId);
             const { world, driftOf } = await host.observe();

@@ -56,7 +56,9 @@ function findParents(inputs: EndpointInputs, context: Context): { sandbox: Sandb
     if (sandbox === undefined) throw new Refusal("its sandbox is not on the host any more. Run `pulumi up --refresh`.");
     const network = networkId.machineId === facts.machineId ? world.get("network", networkId.key) : undefined;
     if (network === undefined) throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
-    if (network.owner.stack !== context.owner.stack && !network.attachable) {
+    const isOfThisStack =
+        network.owner.project === context.owner.project && network.owner.stack === context.owner.stack;
+    if (!isOfThisStack && !network.attachable) {
         throw new Refusal(`${describeObject(network)} is not attachable. Set attachable: true on it.`);
     }
     const twin = world
@@ -108,6 +110,16 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
         );
     }
     return formatIpv4(free);
+}
+
+function chooseMac(inputs: EndpointInputs, ipv4Address: string, network: NetworkObject, context: Context): string {
+    const mac = inputs.macAddress ?? macOfIpv4(ipv4Address);
+    const others = context.world.endpointsOf(network.key).filter((other) => other.key !== context.key);
+    const holder = others.find((other) => other.macAddress === mac);
+    if (holder === undefined) return mac;
+    throw new Refusal(
+        `macAddress ${mac} is already used by ${describeObject(holder)}. Choose another, or leave it out.`,
+    );
 }
 
 function chooseInterfaceName(
@@ -186,7 +198,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
             sandbox: sandbox.key,
             network: network.key,
             ipv4Address,
-            macAddress: inputs.macAddress ?? macOfIpv4(ipv4Address),
+            macAddress: chooseMac(inputs, ipv4Address, network, context),
             interfaceName: chooseInterfaceName(inputs, sandbox, network, context),
             gatewayPriority: inputs.gatewayPriority,
             routingTable: chooseRoutingTable(sandbox, context),

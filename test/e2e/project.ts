@@ -31,6 +31,8 @@ export type Project = AsyncDisposable & {
 
 /** Where a project's packages come from: links as in a workspace, unless `install` puts others there. */
 export type ProjectOptions = {
+    /** Of `makeScript` only. @default "lab" */
+    readonly projectName?: string | undefined;
     readonly install?: ((folder: string) => Promise<void>) | undefined;
     readonly environment?: Readonly<Record<string, string>> | undefined;
 };
@@ -97,10 +99,10 @@ export async function makeProject(
 }
 
 /** A project in plain JavaScript; the program finds what it needs in `values`. */
-export function makeScript(program: string, values: unknown, options?: ProjectOptions): Promise<Project> {
+export function makeScript(program: string, values: unknown, options: ProjectOptions = {}): Promise<Project> {
     return makeProject(
         {
-            "Pulumi.yaml": "name: lab\nruntime: nodejs\n",
+            "Pulumi.yaml": `name: ${options.projectName ?? "lab"}\nruntime: nodejs\n`,
             "package.json": '{ "name": "lab", "main": "index.js" }\n',
             "values.json": JSON.stringify(values),
             "index.js": `const linuxnet = require("pulumi-linuxnet");\nconst values = require("./values.json");\n${program}`,

@@ -1,0 +1,188 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { execa } from "execa";
+import { describe, expect, test } from "vitest";
+import { listeningPorts } from "../../demo/expected.js";
+import { type LayoutOutputs, layoutWays, listKnockers } from "../../demo/layout.js";
+import { labMachine, type Machine } from "../../demo/machine.js";
+import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
+import { makeThrowawayHost } from "../../demo/place.js";
+import { startServers } from "../../demo/servers.js";
+import { createStack, type Stack } from "../../demo/stack.js";
+import { describeWay, type Way } from "../../demo/way.js";
+import { createLab, snapshotHost } from "../../lab/index.js";
+
+const repository = resolve(__dirname, "../..");
+const examples = join(repository, "examples");
+
+type Addresses = Readonly<Record<string, string>>;
+
+describe("examples", () => {
+    test.each(["quickstart", "production", "two-hosts", "microservices"])("%s: passes the compiler", async (name) => {
+        const tsc = join(repository, "node_modules/typescript/bin/tsc");
+        const { exitCode, all } = await execa(process.execPath, [tsc, "-p", join(examples, name)], {
+            all: true,
+            reject: false,
+        });
+        expect({ exitCode, all }).toEqual({ exitCode: 0, all: "" });
+    });
+
+    test("quickstart: what listens in the sandbox answers on the host's port", async () => {
+        await using place = await makeThrowawayHost();
+        const before = await place.snapshot();
+        await withStack("quickstart", place.configure, async (stack) => {
+            const { run, port } = await upTwice<{ run: string; port: number }>(stack);
+            const namespaces = { web: run.replace("ip netns exec ", "") };
+            await using _servers = await startServers(place.host, namespaces, { web: [80] });
+            const page = await place.outside.run(`curl -sS --max-time 5 http://${place.address}:${port}/`);
+            expect(page).toMatch(/^This is web on port 80/);
+        });
+        expect(await place.snapshot()).toEqual(before);
+    });
+
+    test("production: everybody reaches what is intended, and nothing else", async () => {
+        await using place = await makeThrowawayHost();
+        const before = await place.snapshot();
+        await withStack(".", place.configure, async (stack) => {
+            const outputs = await upTwice<LayoutOutputs>(stack);
+            await using _servers = await startServers(place.host, outputs.namespaces, listeningPorts);
+            const knockers = listKnockers(place, outputs);
+            expect(inWords(await observeWays(knockers))).toEqual(inWords(layoutWays));
+
+            // The same program with one rule less shows exactly that.
+            using program = copyWithout("production", "allow(apiClients, 5432), ");
+            await stack.up({ program: program.folder });
+            const isLost = ({ from, to }: Way) => from.startsWith("api-") && to === "db:5432";
+            const left = layoutWays.filter((way) => !isLost(way));
+            expect(left).toHaveLength(layoutWays.length - 3);
+            expect(inWords(await observeWays(knockers))).toEqual(inWords(left));
+        });
+        expect(await place.snapshot()).toEqual(before);
+    });
+
+    test("two-hosts: sandboxes of both hosts are on one network", async () => {
+        await using lab = await createLab({ hosts: 2 });
+        const [west, east] = lab.hosts;
+        const before = await Promise.all(lab.hosts.map(snapshotHost));
+        const configure = (folder: string) => {
+            const entries = Object.entries({ west, east }).flatMap(([name, { connection }]) => {
+                const keyFile = join(folder, `${name}.key`);
+                writeFileSync(keyFile, connection.privateKey, { mode: 0o600 });
+                return [
+                    [`linuxnet:hosts.${name}.host`, connection.host],
+                    [`linuxnet:hosts.${name}.hostKey`, connection.hostKey],
+                    [`linuxnet:hosts.${name}.privateKeyFile`, keyFile],
+                ];
+            });
+            return Object.fromEntries(entries);
+        };
+        await withStack("two-hosts", configure, async (stack) => {
+            const { addresses, namespaces } = await upTwice<{ addresses: Addresses; namespaces: Addresses }>(stack);
+            const [onWest, onEast] = [labMachine(west), labMachine(east)];
+            const machines: Record<string, Machine> = { web: onWest, worker: onEast, queue: onEast };
+            const pick = (...names: string[]) =>
+                Object.fromEntries(names.map((name) => [name, namespaces[name] ?? ""]));
+            await using _west = await startServers(onWest, pick("web"), { web: [80] });
+            await using _east = await startServers(onEast, pick("worker", "queue"), { worker: [80], queue: [80] });
+            const doors = Object.entries(addresses).map(([name, address]) => {
+                return { to: `${name}:80`, by: "shared", address, port: 80 };
+            });
+            const published = { to: "west:8080", by: "published", address: west.address, port: 8080 };
+            const sandboxes = Object.entries(machines).map(
+                ([name, machine]): Knocker => ({ name, machine, namespace: namespaces[name], doors }),
+            );
+            const client: Knocker = {
+                name: "outside",
+                machine: labMachine(lab.client()),
+                doors: [...doors, published],
+            };
+            const pairs = Object.keys(machines).flatMap((from) =>
+                Object.keys(machines).map((to) => ({ from, to: `${to}:80`, by: "shared" })),
+            );
+            const expected = [
+                ...pairs.filter(({ from, to }) => to !== `${from}:80`),
+                { from: "outside", to: "west:8080", by: "published" },
+            ];
+            expect(inWords(await observeWays([...sandboxes, client]))).toEqual(inWords(expected));
+        });
+        expect(await Promise.all(lab.hosts.map(snapshotHost))).toEqual(before);
+    });
+
+    test("microservices: every tier reaches the next one only", async () => {
+        const edge = ["gateway", "web", "admin", "auth"];
+        const logic = "users accounts catalog search cart orders payments shipping pricing reviews".split(" ");
+        const data = ["users-db", "orders-db", "catalog-db", "sessions", "events", "files"];
+        const all = [...edge, ...logic, ...data];
+        const ways = (sources: string[], targets: string[]) =>
+            sources.flatMap((from) => targets.map((to) => ({ from, to: `${to}:8080`, by: "tier" })));
+        const expected = [
+            ...ways(edge, logic),
+            ...ways(logic, data),
+            { from: "outside", to: "host:8080", by: "published" },
+        ];
+
+        await using place = await makeThrowawayHost();
+        const { host, outside, address } = place;
+        // Outside tries the services' own addresses too.
+        await outside.run(`ip route add 10.40.0.0/16 via ${address}`);
+        const before = await place.snapshot();
+        await withStack("microservices", place.configure, async (stack) => {
+            const { addresses, namespaces } = await upTwice<{ addresses: Addresses; namespaces: Addresses }>(stack);
+            expect(Object.keys(namespaces).sort()).toEqual([...all].sort());
+            const ports = Object.fromEntries(all.map((name) => [name, [8080]]));
+            await using _servers = await startServers(host, namespaces, ports);
+            const byTier = Object.fromEntries(all.map((name) => [name, { tier: addresses[name] ?? "" }]));
+            const published = { to: "host:8080", by: "published", address, port: 8080 };
+            const doors = [...listDoors(ports, byTier), published];
+            const sandboxes = all.map((name): Knocker => ({ name, machine: host, namespace: namespaces[name], doors }));
+            const observed = await observeWays([
+                ...sandboxes,
+                { name: "host", machine: host, doors },
+                { name: "outside", machine: outside, doors },
+            ]);
+            expect(inWords(observed)).toEqual(inWords(expected));
+        });
+        expect(await place.snapshot()).toEqual(before);
+    });
+});
+
+/** Runs an example's program through the engine, and destroys what it made, whatever happens. */
+async function withStack(
+    example: string,
+    configure: Parameters<typeof createStack>[1],
+    use: (stack: Stack) => Promise<void>,
+): Promise<void> {
+    // "." is the repository itself: its Pulumi.yaml is the production layout.
+    const stack = await createStack(example === "." ? repository : join(examples, example), configure);
+    try {
+        await use(stack);
+    } finally {
+        await stack.destroy();
+        stack.remove();
+    }
+}
+
+/** Brings it up; after that neither the program nor the hosts have anything to change. */
+async function upTwice<Outputs>(stack: Stack): Promise<Outputs> {
+    await stack.up();
+    await stack.previewNothing();
+    await stack.refreshNothing();
+    return (await stack.outputs()) as Outputs;
+}
+
+function inWords(ways: readonly Way[]): string[] {
+    return ways.map(describeWay).sort();
+}
+
+/** A copy of an example outside the repository, with a piece of the program left out. */
+function copyWithout(example: string, piece: string): Disposable & { readonly folder: string } {
+    const folder = mkdtempSync(join(tmpdir(), "linuxnet-example-"));
+    cpSync(join(examples, example), folder, { recursive: true, filter: (path) => !path.includes("node_modules") });
+    symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"));
+    const path = join(folder, "index.ts");
+    const program = readFileSync(path, "utf8");
+    expect(program.split(piece)).toHaveLength(2);
+    writeFileSync(path, program.replace(piece, ""));
+    return { folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+}
