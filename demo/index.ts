@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Command } from "commander";
@@ -75,7 +74,7 @@ async function destroy(place: Place, stack: Stack): Promise<void> {
         if (!place.isThrowaway) throw error;
         show(colors.red((error as Error).message));
     }
-    rmSync(stack.folder, { recursive: true, force: true });
+    stack.remove();
 }
 
 async function bringUp(stack: Stack, signal: AbortSignal): Promise<LayoutOutputs> {

@@ -18,6 +18,8 @@ export interface Stack {
     /** @throws when the host is not what the state says */
     refreshNothing(options?: RunOptions): Promise<void>;
     destroy(options?: RunOptions): Promise<void>;
+    /** Forgets the stack; what it still has is not destroyed. */
+    remove(): void;
     outputs(): Promise<unknown>;
 }
 
@@ -26,11 +28,13 @@ export interface RunOptions {
     readonly onLine?: ((line: string) => void) | undefined;
     /** Interrupts the engine once: what is being made is finished and recorded. */
     readonly signal?: AbortSignal | undefined;
+    /** Folder of another version of the program. @default the one the stack was made for */
+    readonly program?: string | undefined;
 }
 
 /**
  * Makes a stack for the program of a folder.
- * @param configure is given the temporary folder, and returns the stack's configuration
+ * @param configure is given the temporary folder, and returns the stack's configuration (keys may be paths)
  */
 export async function createStack(
     program: string,
@@ -74,14 +78,14 @@ export async function createStack(
     };
     const configFile = `--config-file=${join(folder, "Pulumi.demo.yaml")}`;
     const run = async (args: readonly string[], options?: RunOptions) => {
-        await pulumi(program, [...args, configFile], options);
+        await pulumi(options?.program ?? program, [...args, configFile], options);
     };
     try {
         // `stack init` writes the stack's file beside Pulumi.yaml, where a user may have one of that name: not there.
         copyFileSync(join(program, "Pulumi.yaml"), join(folder, "Pulumi.yaml"));
         await pulumi(folder, ["stack", "init", "--no-select"]);
         const values = Object.entries(configure(folder)).flatMap(([key, value]) => ["--plaintext", `${key}=${value}`]);
-        await pulumi(folder, ["config", "set-all", ...values]);
+        await pulumi(folder, ["config", "set-all", "--path", ...values]);
     } catch (error) {
         rmSync(folder, { recursive: true, force: true });
         throw error;
@@ -98,6 +102,7 @@ export async function createStack(
         previewNothing: (options) => run(["preview", "--expect-no-changes"], options),
         refreshNothing: (options) => run(["refresh", ...now, "--expect-no-changes"], options),
         destroy: (options) => run(["destroy", ...now], options),
+        remove: () => rmSync(folder, { recursive: true, force: true }),
         outputs: async () => JSON.parse(await pulumi(folder, ["stack", "output", "--json"])),
     };
 }
