@@ -112,11 +112,30 @@ function refuseOutside(inputs: NetworkInputs, gateway: string): void {
     if (subnet.prefixLength > 30)
         throw new Refusal(`subnet ${inputs.subnet} has no room for endpoints. Use /30 or larger.`);
     const inside = (address: string) => contains(subnet, { first: parseIpv4(address), last: parseIpv4(address) });
-    if (!inside(gateway))
-        throw new Refusal(`gateway ${gateway} is outside subnet ${inputs.subnet}. Choose one inside.`);
     if (inputs.ipRange !== undefined && !contains(subnet, parseIpv4Range(inputs.ipRange))) {
         throw new Refusal(`ipRange ${inputs.ipRange} is outside subnet ${inputs.subnet}. Choose one inside.`);
     }
+    if (!inside(gateway))
+        throw new Refusal(`gateway ${gateway} is outside subnet ${inputs.subnet}. Choose one inside.`);
+    if ([subnet.first, subnet.last].includes(parseIpv4(gateway))) {
+        throw new Refusal(
+            `gateway ${gateway} is the first or last of ${inputs.subnet}, which no interface can have. Choose another.`,
+        );
+    }
+    const strange = inputs.reserved.find((address) => !inside(address));
+    if (strange !== undefined)
+        throw new Refusal(`reserved address ${strange} is outside subnet ${inputs.subnet}. Leave it out.`);
+}
+
+/** Ranges that no host can have an address in (RFC 1122, RFC 1112). */
+function refuseSpecial(subnet: string): void {
+    const range = parseIpv4Cidr(subnet);
+    const reason = overlaps(range, parseIpv4Cidr("0.0.0.0/8"))
+        ? '0.0.0.0/8 means "this network"'
+        : overlaps(range, parseIpv4Cidr("224.0.0.0/3"))
+          ? "224.0.0.0 and above are multicast and reserved"
+          : undefined;
+    if (reason !== undefined) throw new Refusal(`subnet ${subnet} is not for hosts: ${reason}. Choose another subnet.`);
 }
 
 /** The MTU of a network is that of its narrowest way: its own, or a tunnel's. */
@@ -150,6 +169,7 @@ export const network: ObjectKind<NetworkObject> = {
     build(raw, context) {
         const inputs = raw as unknown as NetworkInputs;
         const gateway = inputs.gateway ?? context.previous?.gateway ?? defaultGateway(inputs);
+        refuseSpecial(inputs.subnet);
         refuseOutside(inputs, gateway);
         refuseOverlap(inputs, context);
         const holder = context.world.endpointsOf(context.key).find((endpoint) => endpoint.ipv4Address === gateway);

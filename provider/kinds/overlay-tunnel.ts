@@ -117,6 +117,12 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
             throw new Refusal(
                 `${path}: ipRange ${ipRange} overlaps that of peers[${twin}]. Give each host a range of its own.`,
             );
+        const gateway = parseIpv4(network.gateway);
+        if (contains(range, { first: gateway, last: gateway })) {
+            throw new Refusal(
+                `${path}: ${network.gateway} of ipRange ${ipRange} is this host's own gateway. Give each host a range of its own.`,
+            );
+        }
         const strange = context.world.endpointsOf(network.key).find(({ ipv4Address }) => {
             const value = parseIpv4(ipv4Address);
             return contains(range, { first: value, last: value });

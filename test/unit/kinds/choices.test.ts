@@ -1,0 +1,357 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { contains, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../../../provider/model/address.js";
+import type {
+    EndpointObject,
+    NetworkObject,
+    OverlayTunnelObject,
+    PortMappingObject,
+    SandboxObject,
+} from "../../../provider/model/object.js";
+import type { World } from "../../../provider/model/world.js";
+import {
+    type Args,
+    affectedItems,
+    build,
+    empty,
+    endpoint,
+    facts,
+    host,
+    keyOf,
+    network,
+    put,
+    ref,
+    remove,
+    sandbox,
+} from "./build.js";
+
+const on = (world: World, name: string) => world.get("endpoint", keyOf("endpoint", name)) as EndpointObject;
+
+function sandboxes(world: World, count: number): World {
+    return Array.from({ length: count }, (_, i) => `s${i}`).reduce((each, name) => sandbox(each, name), world);
+}
+
+test("address: automatic ones are the lowest free ones, beside gateway, reserved and static ones", () => {
+    let world = sandboxes(network(empty, "front", "172.20.0.0/24", { reserved: ["172.20.0.2", "172.20.0.4"] }), 4);
+    world = endpoint(world, "s0", "front", { ipv4Address: "172.20.0.3" });
+    for (const name of ["s1", "s2", "s3"]) world = endpoint(world, name, "front");
+    expect(world.all("endpoint").map((each) => each.ipv4Address)).toEqual([
+        "172.20.0.3",
+        "172.20.0.5",
+        "172.20.0.6",
+        "172.20.0.7",
+    ]);
+});
+
+test("address: an automatic one stays on update, also when a lower one is free again", () => {
+    let world = sandboxes(network(empty, "front", "172.20.0.0/24"), 2);
+    world = endpoint(endpoint(world, "s0", "front"), "s1", "front");
+    world = remove(world, "endpoint", "s0-front");
+    expect(on(endpoint(world, "s1", "front", { labels: { a: "b" } }), "s1-front").ipv4Address).toBe("172.20.0.3");
+});
+
+test("address: one that was static stays when the program leaves it out", () => {
+    let world = endpoint(sandboxes(network(empty, "front", "172.20.0.0/24"), 1), "s0", "front", {
+        ipv4Address: "172.20.0.77",
+    });
+    world = endpoint(world, "s0", "front");
+    expect(on(world, "s0-front").ipv4Address).toBe("172.20.0.77");
+});
+
+test("address: a static one may be outside ipRange, an automatic one may not", () => {
+    let world = sandboxes(network(empty, "front", "172.20.0.0/24", { ipRange: "172.20.0.128/25" }), 2);
+    expect(world.get("network", keyOf("network", "front"))?.gateway).toBe("172.20.0.128");
+    world = endpoint(endpoint(world, "s0", "front", { ipv4Address: "172.20.0.5" }), "s1", "front");
+    expect(world.all("endpoint").map((each) => each.ipv4Address)).toEqual(["172.20.0.5", "172.20.0.129"]);
+});
+
+test("address: no two endpoints of a network ever share one, whatever comes, goes and is asked for", () => {
+    const step = fc.record({
+        name: fc.integer({ min: 0, max: 9 }),
+        ipv4Address: fc.option(
+            fc.integer({ min: 0, max: 15 }).map((last) => `10.0.0.${last}`),
+            { nil: undefined },
+        ),
+        goes: fc.boolean(),
+    });
+    const start = sandboxes(
+        network(empty, "tiny", "10.0.0.0/28", { ipRange: "10.0.0.4/30", reserved: ["10.0.0.6"] }),
+        10,
+    );
+    fc.assert(
+        fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+            let world = start;
+            for (const { name, ipv4Address, goes } of steps) {
+                try {
+                    world = goes
+                        ? remove(world, "endpoint", `s${name}-tiny`)
+                        : endpoint(world, `s${name}`, "tiny", ipv4Address === undefined ? {} : { ipv4Address });
+                } catch {
+                    // Refused: nothing changed.
+                }
+            }
+            const addresses = world.all("endpoint").map((each) => each.ipv4Address);
+            expect(new Set(addresses).size).toBe(addresses.length);
+            const { gateway } = world.get("network", keyOf("network", "tiny")) as NetworkObject;
+            for (const forbidden of [gateway, "10.0.0.0", "10.0.0.15"]) expect(addresses).not.toContain(forbidden);
+        }),
+    );
+});
+
+test.each([
+    ["the first of the subnet", "10.0.0.0/24", {}, "10.0.0.1"],
+    [
+        "the first of ipRange, which leaves the ranges of other hosts alone",
+        "10.0.0.0/16",
+        { ipRange: "10.0.3.0/24" },
+        "10.0.3.0",
+    ],
+    ["the first address behind the subnet's own", "10.0.0.0/16", { ipRange: "10.0.0.0/24" }, "10.0.0.1"],
+    ["the one that is given", "10.0.0.0/24", { gateway: "10.0.0.254" }, "10.0.0.254"],
+] as [string, string, Args, string][])("gateway: is %s", (_title, subnet, args, gateway) => {
+    expect(build("network", "n", { host, subnet, ...args }, empty)).toMatchObject({ gateway });
+});
+
+test("gateway: stays when the program leaves it out", () => {
+    const world = network(empty, "front", "10.0.0.0/24", { gateway: "10.0.0.254" });
+    expect(build("network", "front", { host, subnet: "10.0.0.0/24" }, world)).toMatchObject({ gateway: "10.0.0.254" });
+});
+
+test("gateway: is inside the subnet and no address of the network itself, for any subnet and range", () => {
+    const cases = fc.tuple(fc.integer({ min: 16, max: 30 }), fc.nat(), fc.nat());
+    fc.assert(
+        fc.property(cases, ([length, a, b]) => {
+            const subnet = parseIpv4Cidr(`10.0.0.0/${length}`);
+            const size = subnet.last - subnet.first + 1;
+            const [low, high] = [a % size, b % size].sort((x, y) => x - y) as [number, number];
+            const text = (offset: number) => `10.0.${Math.floor(offset / 256)}.${offset % 256}`;
+            const ipRange = `${text(low)}-${text(high)}`;
+            if (low === size - 1 || (low === 0 && size === 2)) return;
+            const { gateway } = build("network", "n", { host, subnet: subnet.text, ipRange }, empty) as NetworkObject;
+            const value = parseIpv4(gateway);
+            expect(contains(subnet, { first: value, last: value })).toBe(true);
+            expect([subnet.first, subnet.last]).not.toContain(value);
+            if (low > 0) expect(value).toBe(parseIpv4Range(ipRange).first);
+        }),
+    );
+});
+
+test("mtu: is the uplink's, the given one, or that of the tunnel on the network", () => {
+    const jumbo = { ...facts, routes: facts.routes.map((route) => ({ ...route, mtuBytes: 9000 })) };
+    expect(build("network", "n", { host, subnet: "10.0.0.0/24" }, empty, { facts: jumbo })).toMatchObject({
+        mtuBytes: 9000,
+    });
+    expect(build("network", "n", { host, subnet: "10.0.0.0/24", mtu: 1400 }, empty)).toMatchObject({ mtuBytes: 1400 });
+    let world = endpoint(sandbox(network(empty, "n", "10.0.0.0/24"), "web"), "web", "n");
+    const before = world;
+    world = put(world, "overlay-tunnel", "t", {
+        network: ref("network", "n"),
+        vni: 1,
+        peers: [{ underlayAddress: "192.0.2.20", ipRange: "10.0.0.128/25" }],
+    });
+    const { after } = affectedItems([keyOf("overlay-tunnel", "t")], before, world);
+    const mtus = after.flatMap((item) => ("mtuBytes" in item ? [[item.type, item.mtuBytes]] : []));
+    expect(new Map(mtus as [string, number][])).toEqual(
+        new Map([
+            ["vxlan", 1450],
+            ["bridge", 1450],
+            ["veth", 1450],
+        ]),
+    );
+});
+
+test.each([
+    ["the network's name", "frontend", {}, "frontend"],
+    ["cut, when it is too long", "a-network-with-a-long-name", {}, "a-network--weba"],
+    ["not one that the kernel refuses", "default", {}, "default-webd"],
+    ["the one that is given", "frontend", { interfaceName: "eth0" }, "eth0"],
+] as [string, string, Args, string][])("interface name: is %s", (_title, name, args, interfaceName) => {
+    const world = endpoint(sandbox(network(empty, name, "10.0.0.0/24"), "web"), "web", name, args);
+    expect(world.all("endpoint")[0]?.interfaceName).toBe(interfaceName);
+});
+
+test("interface name: two networks of one name get two interfaces", () => {
+    let world = network(network(empty, "a", "10.0.0.0/24", { name: "same" }), "b", "10.0.1.0/24", { name: "same" });
+    world = sandbox(world, "web");
+    world = endpoint(endpoint(world, "web", "a"), "web", "b");
+    expect(world.all("endpoint").map((each) => each.interfaceName)).toEqual(["same", "same-webb"]);
+});
+
+test("mac: follows the address, unless it is given", () => {
+    const world = endpoint(sandboxes(network(empty, "n", "10.0.0.0/24"), 2), "s0", "n");
+    expect(on(world, "s0-n").macAddress).toBe("02:6c:0a:00:00:02");
+    expect(on(endpoint(world, "s1", "n", { macAddress: "02-00-00-00-00-01" }), "s1-n").macAddress).toBe(
+        "02:00:00:00:00:01",
+    );
+    expect(on(endpoint(world, "s0", "n", { ipv4Address: "10.0.0.9" }), "s0-n").macAddress).toBe("02:6c:0a:00:00:09");
+});
+
+test("routing tables: each endpoint of a sandbox has its own, lowest free first, and keeps it", () => {
+    let world = sandbox(empty, "web");
+    for (const i of [0, 1, 2]) world = endpoint(network(world, `n${i}`, `10.0.${i}.0/24`), "web", `n${i}`);
+    const tables = () => world.all("endpoint").map((each) => each.routingTable);
+    expect(tables()).toEqual([1000, 1001, 1002]);
+    world = remove(world, "endpoint", "web-n1");
+    world = endpoint(network(world, "n3", "10.0.3.0/24"), "web", "n3");
+    world = endpoint(world, "web", "n0", { labels: { a: "b" } });
+    expect(tables()).toEqual([1000, 1002, 1001]);
+});
+
+/** Interface and gateway of the sandbox's default route. */
+function defaultRoute(world: World): string | undefined {
+    const { after } = affectedItems([keyOf("sandbox", "web")], world, world);
+    const route = after.find((item) => item.type === "route" && item.table === "main");
+    return route?.type === "route" ? `${route.dev} ${route.via}` : undefined;
+}
+
+test.each([
+    ["none without endpoints", [], undefined],
+    ["by the only endpoint", [["b", {}]], "b 10.0.1.1"],
+    [
+        "by the network that is first by name",
+        [
+            ["b", {}],
+            ["a", {}],
+        ],
+        "a 10.0.0.1",
+    ],
+    [
+        "by the highest priority",
+        [
+            ["a", {}],
+            ["b", { gatewayPriority: 1 }],
+        ],
+        "b 10.0.1.1",
+    ],
+    [
+        "not below zero by default",
+        [
+            ["a", { gatewayPriority: -1 }],
+            ["b", {}],
+        ],
+        "b 10.0.1.1",
+    ],
+    [
+        "never by an endpoint that says so",
+        [
+            ["a", { gatewayPriority: "never" }],
+            ["b", { gatewayPriority: -5 }],
+        ],
+        "b 10.0.1.1",
+    ],
+    [
+        "never by an internal network",
+        [
+            ["in", { gatewayPriority: 9 }],
+            ["b", {}],
+        ],
+        "b 10.0.1.1",
+    ],
+    [
+        "none when all say never",
+        [
+            ["a", { gatewayPriority: "never" }],
+            ["in", {}],
+        ],
+        undefined,
+    ],
+] as [string, [string, Args][], string | undefined][])("default route: %s", (_title, endpoints, route) => {
+    let world = network(network(empty, "a", "10.0.0.0/24"), "b", "10.0.1.0/24");
+    world = sandbox(network(world, "in", "10.0.2.0/24", { internal: true }), "web");
+    for (const [name, args] of endpoints) world = endpoint(world, "web", name, args);
+    expect(defaultRoute(world)).toBe(route);
+});
+
+const mappable = endpoint(sandbox(network(empty, "n", "10.0.0.0/24"), "web"), "web", "n");
+const target = ref("endpoint", "web-n");
+const bindings = (args: Args, world = mappable) =>
+    (build("port-mapping", "p", { target, ...args }, world) as PortMappingObject).bindings.map(
+        ({ protocol, hostAddress, hostPort, targetPort }) =>
+            `${hostAddress ?? "*"}:${hostPort.first}-${hostPort.last}/${protocol} -> ${targetPort.first}-${targetPort.last}`,
+    );
+
+test.each([
+    ["the same port", { hostPort: 80 }, ["*:80-80/tcp -> 80-80"]],
+    ["another port", { hostPort: "8080", targetPort: 80 }, ["*:8080-8080/tcp -> 80-80"]],
+    ["the target's own port", { target: { endpoint: target, port: 81 }, hostPort: 80 }, ["*:80-80/tcp -> 81-81"]],
+    ["a range", { hostPort: "8000-8010", targetPort: "9000-9010" }, ["*:8000-8010/tcp -> 9000-9010"]],
+    ["the first free port of a range", { hostPort: "8000-8010", targetPort: 80 }, ["*:8000-8000/tcp -> 80-80"]],
+    ["the first free port there is", { targetPort: 80 }, ["*:20000-20000/tcp -> 80-80"]],
+    ["a free range for a range", { targetPort: "80-82" }, ["*:20000-20002/tcp -> 80-82"]],
+    [
+        "every protocol on every address",
+        { hostPort: 53, protocol: ["tcp", "udp"], hostAddress: ["127.0.0.1", "192.0.2.10"] },
+        [
+            "127.0.0.1:53-53/tcp -> 53-53",
+            "127.0.0.1:53-53/udp -> 53-53",
+            "192.0.2.10:53-53/tcp -> 53-53",
+            "192.0.2.10:53-53/udp -> 53-53",
+        ],
+    ],
+] as [string, Args, string[]][])("port mapping: publishes %s", (_title, args, published) => {
+    expect(bindings(args)).toEqual(published);
+});
+
+test("port mapping: passes over ports that others have, and keeps the one it got", () => {
+    let world = put(mappable, "port-mapping", "q", { target, hostPort: "20000-20001" });
+    expect(bindings({ targetPort: 80 }, world)).toEqual(["*:20002-20002/tcp -> 80-80"]);
+    world = put(world, "port-mapping", "p", { target, targetPort: 80 });
+    world = remove(world, "port-mapping", "q");
+    expect(bindings({ targetPort: 81 }, world)).toEqual(["*:20002-20002/tcp -> 81-81"]);
+    expect(bindings({ hostPort: "20001-20010", targetPort: 80 }, world)).toHaveLength(1);
+});
+
+test("port mapping: its own port is no conflict on update, and the same port of another protocol or address never is", () => {
+    const world = put(mappable, "port-mapping", "p", { target, hostPort: 53, hostAddress: "127.0.0.1" });
+    expect(bindings({ hostPort: 53, hostAddress: "127.0.0.1", labels: { a: "b" } }, world)).toHaveLength(1);
+    for (const args of [
+        { hostPort: 53, protocol: "udp" },
+        { hostPort: 53, hostAddress: "192.0.2.10" },
+    ]) {
+        expect(() => build("port-mapping", "q", { target, ...args }, world)).not.toThrow();
+    }
+});
+
+test("sandbox: is named after the resource and its key, keeps its name, and takes the given one", () => {
+    const named = (name: string) => (build("sandbox", name, { host }, empty) as SandboxObject).name;
+    expect(named("web")).toBe("web-web");
+    expect(named("we b/ü")).toBe("we-b---web");
+    expect(named("../..")).toBe("sandbox-");
+    const world = put(empty, "sandbox", "web", { host });
+    expect(build("sandbox", "web", { host, labels: { a: "b" } }, world)).toMatchObject({ name: "web-web" });
+    expect(build("sandbox", "web", { host, name: "mine" }, world)).toMatchObject({ name: "mine" });
+});
+
+test.each([
+    [
+        "the source of the route to the first peer",
+        [{ underlayAddress: "192.0.2.20", ipRange: "10.0.0.128/30" }],
+        {},
+        "192.0.2.10",
+    ],
+    [
+        "the interface's address, when the route names no source",
+        [{ underlayAddress: "203.0.113.1", ipRange: "10.0.0.128/30" }],
+        {},
+        "192.0.2.10",
+    ],
+    ["the given one", [], { local: "192.0.2.10" }, "192.0.2.10"],
+    ["the host's only one", [], {}, "192.0.2.10"],
+] as [string, unknown[], Args, string][])("tunnel: sends from %s", (_title, peers, args, local) => {
+    const tunnel = build(
+        "overlay-tunnel",
+        "t",
+        { network: ref("network", "n"), vni: 1, peers, ...args },
+        mappable,
+    ) as OverlayTunnelObject;
+    expect(tunnel).toMatchObject({ local, mtuBytes: 1450 });
+});
+
+test("tunnel: two on one port share its elements, and the one that goes leaves them to the other", () => {
+    const peers = (third: number) => [{ underlayAddress: "192.0.2.20", ipRange: `10.0.${third}.128/30` }];
+    let world = network(mappable, "m", "10.0.1.0/24");
+    world = put(world, "overlay-tunnel", "t", { network: ref("network", "n"), vni: 1, peers: peers(0) });
+    world = put(world, "overlay-tunnel", "u", { network: ref("network", "m"), vni: 2, peers: peers(1) });
+    const { after } = affectedItems([keyOf("overlay-tunnel", "t")], world, remove(world, "overlay-tunnel", "t"));
+    expect(after).toContainEqual({ type: "element", family: "inet", set: "tunnel_peers", key: ["192.0.2.20", 4789] });
+});
