@@ -58,7 +58,9 @@ function findParents(inputs: EndpointInputs, context: Context): { sandbox: Sandb
     if (network === undefined) throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
     const isOfThisStack =
         network.owner.project === context.owner.project && network.owner.stack === context.owner.stack;
-    if (!isOfThisStack && !network.attachable) {
+    // Who is in stays: only newcomers are asked.
+    const isIn = context.previous?.network === network.key;
+    if (!isOfThisStack && !network.attachable && !isIn) {
         throw new Refusal(`${describeObject(network)} is not attachable. Set attachable: true on it.`);
     }
     const twin = world

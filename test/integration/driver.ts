@@ -70,6 +70,8 @@ export interface Stack extends AsyncDisposable {
 }
 
 export interface StackOptions {
+    /** @default "test" */
+    readonly project?: string;
     /** @default "dev" */
     readonly name?: string;
     /** Laid over the lab host's; a difference makes a session (and a shell) of its own. */
@@ -82,12 +84,12 @@ function stored<T>(value: T): T {
 }
 
 /** The SDK's projection: resources become references. */
-function project(value: unknown): unknown {
-    if (Array.isArray(value)) return value.map(project);
+function toReferences(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(toReferences);
     if (typeof value !== "object" || value === null) return value;
     if ("refresh" in value && "kind" in value) return { kind: value.kind, id: (value as Resource).id };
     const entries = Object.entries(value).filter(([, entry]) => entry !== undefined);
-    return Object.fromEntries(entries.map(([name, entry]) => [name, project(entry)]));
+    return Object.fromEntries(entries.map(([name, entry]) => [name, toReferences(entry)]));
 }
 
 async function check(handler: provider.DynamicProvider, olds: Props, news: Props): Promise<Props> {
@@ -98,18 +100,18 @@ async function check(handler: provider.DynamicProvider, olds: Props, news: Props
 
 /** Opens a stack with its Host resource. */
 export async function openStack(machine: LabHost, options: StackOptions = {}): Promise<Stack> {
-    const { name: stackName = "dev" } = options;
+    const { name: stackName = "dev", project = "test" } = options;
     const connection = { ...machine.connection, ...options.connection };
     const resources: Resource[] = [];
 
     async function declare<K extends Kind>(kind: K, name: string, args: Props = {}): Promise<Resource<K>> {
         const handler = handlers[kind];
         const type = `pulumi-nodejs:dynamic/linuxnet:${kind}`;
-        const urn = `urn:pulumi:${stackName}::test::${type}::${name}`;
-        const owner = { project: "test", stack: stackName, urn, name };
+        const urn = `urn:pulumi:${stackName}::${project}::${type}::${name}`;
+        const owner = { project, stack: stackName, urn, name };
         const host = kind === "network" || kind === "sandbox" ? { host: resources[0] } : {};
         let program: Props = { ...host, ...args };
-        const news = () => ({ ...(project(program) as Props), owner, connection });
+        const news = () => ({ ...(toReferences(program) as Props), owner, connection });
 
         let inputs = await check(handler, {}, news());
         let { id, outs } = stored(await handler.create(inputs));
