@@ -12,7 +12,7 @@ export async function phase<T>(title: string, work: (note: (text: string) => voi
     let noted = "";
     const draw = () => {
         const line = `${title}  ${seconds()}  ${noted}`;
-        out.write(`\r\x1b[2K${line.slice(0, (out.columns ?? 80) - 1)}`);
+        out.write(`\r\x1b[2K${line.slice(0, (out.columns || 80) - 1)}`);
     };
     const clear = () => out.write(out.isTTY ? "\r\x1b[2K" : "");
     const timer = out.isTTY ? setInterval(draw, 100) : undefined;

@@ -1,6 +1,6 @@
 import Table from "cli-table3";
 import colors from "picocolors";
-import { compareWays, describeWay, type Way } from "./way.js";
+import { compareWays, describeWay, type Way, without } from "./way.js";
 
 /** What the matrix is made of, in the order of its columns and rows. */
 export interface MatrixShape {
@@ -23,11 +23,12 @@ export function renderMatrix(shape: MatrixShape, expected: readonly Way[], obser
     });
     for (const to of shape.services) {
         const cells = shape.sources.map((from) => {
-            const isOwn = to.startsWith(`${from}:`) && from !== "host";
             const at = (ways: readonly Way[]) => initials(ways.filter((way) => way.from === from && way.to === to));
-            const [more, less] = [at(unexpected), at(missing)];
-            if (more || less) return colors.bgRed(colors.white(`${more && `+${more}`}${less && `-${less}`}`));
-            return colors.green(at(observed)) || (isOwn ? "" : colors.dim("."));
+            const [agreed, more, less] = [at(without(observed, unexpected)), at(unexpected), at(missing)];
+            const difference = `${more && `+${more}`}${less && `-${less}`}`;
+            if (difference !== "") return `${colors.green(agreed)}${colors.bgRed(colors.white(difference))}`;
+            if (agreed !== "") return colors.green(agreed);
+            return to.startsWith(`${from}:`) ? "" : colors.dim(".");
         });
         table.push([to, ...cells]);
     }

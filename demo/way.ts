@@ -18,7 +18,8 @@ export function compareWays(expected: readonly Way[], observed: readonly Way[]):
     return { missing: without(expected, observed), unexpected: without(observed, expected) };
 }
 
-function without(ways: readonly Way[], others: readonly Way[]): Way[] {
+/** The ways that are not among the others. */
+export function without(ways: readonly Way[], others: readonly Way[]): Way[] {
     const known = new Set(others.map(describeWay));
     return ways.filter((way) => !known.has(describeWay(way)));
 }
