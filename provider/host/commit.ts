@@ -4,7 +4,7 @@ import type { BaseObject, HostObject } from "../model/object.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { describeFailure, parseListeners, TransactionFailed } from "./failure.js";
-import { parseManifest } from "./manifest.js";
+import { parseManifest, renderFragment } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import type { Session } from "./session.js";
 import { mayBeOurs, refuseListeners, refuseTaken } from "./taken.js";
@@ -48,6 +48,18 @@ const maximumTries = 8;
 export function createCommitter(session: Session, meaning: Meaning): (operation: Operation) => Promise<World> {
     const pending: Pending[] = [];
     let draining = false;
+
+    /** Restore texts that differ from what the host has; after a repair all are written. */
+    function fragmentsOf(keys: Iterable<string>, world: World, worldAfter: World, all: boolean): Map<string, string> {
+        const fragments = new Map<string, string>();
+        for (const key of keys) {
+            const isThere = key === "base" ? worldAfter.base !== undefined : worldAfter.objects.has(key);
+            if (!isThere) continue;
+            const text = renderFragment(meaning.itemsOf([key], worldAfter));
+            if (all || text !== renderFragment(meaning.itemsOf([key], world))) fragments.set(key, text);
+        }
+        return fragments;
+    }
 
     /** The kernel took every line and shows something else: looked into as any failure. */
     function refuseDifference(touched: readonly Item[], stdout: string): void {
@@ -95,6 +107,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 worldBefore: world,
                 worldAfter,
                 changed,
+                fragments: fragmentsOf(keys, world, worldAfter, repair),
                 generationBefore: generation,
                 generationAfter,
                 owner: operations

@@ -1,6 +1,7 @@
+import { type Item, rankOf, typeOf } from "../kernel/item.js";
 import type { BaseObject, HostObject } from "../model/object.js";
 import { World } from "../model/world.js";
-import { quote } from "./quote.js";
+import { quote, renderKept } from "./quote.js";
 import { parseJsonLines } from "./sections.js";
 
 /** What the host carries, of all stacks: one JSON file an object, and a token that changes with each transaction. */
@@ -44,11 +45,28 @@ export function parseManifest(sections: ReadonlyMap<string, string>): Manifest {
     return { world: new World(objects, base), generation: sections.get("generation")?.trim() || "0" };
 }
 
-/** Shell text that makes the manifest say `after`; written beside and renamed, so no half file is ever read. */
+/** The planner's lines for an object's items, as the restore script reads them; sorted by rank over all objects. */
+export function renderFragment(items: readonly Item[]): string {
+    const lines = items.flatMap((item) => {
+        if (item.type === "restore-script" || item.type === "restore-unit") return [];
+        const rank = String(rankOf(item)).padStart(2, "0");
+        return typeOf(item)
+            .add(item)
+            .flatMap((line) => renderKept(line) ?? [])
+            .map((kept) => `${rank} ${kept}\n`);
+    });
+    return lines.join("");
+}
+
+/**
+ * Shell text that makes the manifest say `after`; written beside and renamed, so no half file is ever read.
+ * @param fragments what the restore script needs of objects whose items changed, by key
+ */
 export function renderManifestChange(
     before: World,
     after: World,
     changed: Iterable<string>,
+    fragments: ReadonlyMap<string, string>,
     generation: string,
 ): string {
     if (after.objects.size === 0) {
@@ -62,14 +80,18 @@ export function renderManifestChange(
     ]);
     if (before.base !== after.base) entries.push(["base", after.base]);
     for (const [key, object] of entries) {
-        if (object === undefined) deletions.push(`${manifestDirectory}/objects/${key}.json`);
+        const file = `${manifestDirectory}/objects/${key}`;
+        if (object === undefined) deletions.push(`${file}.json ${file}.restore`);
         else writes.push(`printf '%s\\n' ${quote(JSON.stringify(object))} >${manifestDirectory}/new/${key}.json`);
+    }
+    for (const [key, text] of fragments) {
+        writes.push(`printf '%s' ${quote(text)} >${manifestDirectory}/new/${key}.restore`);
     }
     return [
         `[ -d ${manifestDirectory}/new ] || mkdir -p ${manifestDirectory}/objects ${manifestDirectory}/new || fail manifest`,
         ...writes.map((write) => `${write} || fail manifest`),
         ...(writes.length > 0
-            ? [`mv -f ${manifestDirectory}/new/*.json ${manifestDirectory}/objects/ || fail manifest`]
+            ? [`mv -f ${manifestDirectory}/new/* ${manifestDirectory}/objects/ || fail manifest`]
             : []),
         ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")} || fail manifest`] : []),
         `echo ${generation} >${manifestDirectory}/generation || fail manifest`,

@@ -19,6 +19,26 @@ function hereDocument(lines: readonly string[]): string {
     return `<<'${end}'`.concat("%TAIL%\n", lines.join("\n"), `\n${end}\n`);
 }
 
+/**
+ * An item's line as it is kept for the restore script: tool, namespace or "-", text. Nothing for what is not rebuilt:
+ * connections are gone after a reboot, and the script does not write itself.
+ */
+export function renderKept(line: Line): string | undefined {
+    const at = `${line.tool} ${line.netns ?? "-"}`;
+    switch (line.tool) {
+        case "ip":
+        case "bridge":
+            return `${at} ${line.args.map(batchWord).join(" ")}`;
+        case "nft":
+        case "sysctl":
+            return `${at} ${line.args.join(" ")}`;
+        case "command":
+            return `${at} ${line.args.map(quote).join(" ")}`;
+        default:
+            return undefined;
+    }
+}
+
 function writeSysctl(line: Line): string {
     const [key = "", value = ""] = line.args;
     return `printf '%s\\n' ${quote(value)} >${quote(`/proc/sys/${key}`)}`;
@@ -73,6 +93,15 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
             const cuts = lines.map((line) => `conntrack -D ${line.args.map(quote).join(" ")} >/dev/null 2>&1 || :`);
             const count = "/proc/sys/net/netfilter/nf_conntrack_count";
             return `if [ -r ${count} ] && { read -r n <${count} || :; } && [ "$n" -gt 0 ]; then\n${cuts.join("\n")}\nfi\n`;
+        }
+        case "file": {
+            const writes = lines.map((line) => {
+                const [path = "", content = ""] = line.args;
+                const folder = quote(path.slice(0, path.lastIndexOf("/")));
+                const fresh = quote(`${path}.new`);
+                return `mkdir -p ${folder} && printf '%s' ${quote(content)} >${fresh} && mv -f ${fresh} ${quote(path)}`;
+            });
+            return `{ ${writes.join(" && ")}; } ${tail}\n`;
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

@@ -1,3 +1,4 @@
+import { restoreScriptPath, restoreUnitPath } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
 import type {
@@ -13,6 +14,9 @@ import type {
 import { printManifest } from "./manifest.js";
 import { quote } from "./quote.js";
 import { parseJsonLines, parseSections } from "./sections.js";
+
+/** Paths whose existence tells whether an item is there. */
+const observedPaths = ["/proc/sys/net/bridge", restoreScriptPath, restoreUnitPath];
 
 const families = ["inet", "bridge"] as const;
 
@@ -82,7 +86,7 @@ export function snapshotScript(items: readonly Item[]): string {
             `nft -j list table ${family} linuxnet 2>/dev/null`,
         ]),
         "echo '@@ paths'",
-        "if [ -e /proc/sys/net/bridge ]; then echo /proc/sys/net/bridge; fi",
+        `for f in ${observedPaths.join(" ")}; do if [ -e $f ]; then echo $f; fi; done`,
         "echo '@@ end'",
         "",
     ].join("\n");

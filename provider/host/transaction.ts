@@ -16,6 +16,8 @@ export interface Transaction {
     readonly worldAfter: World;
     /** Keys of objects whose manifest entry comes, changes or goes. */
     readonly changed: Iterable<string>;
+    /** What the restore script needs of objects whose items come or change, by key. */
+    readonly fragments: ReadonlyMap<string, string>;
     readonly generationBefore: string;
     readonly generationAfter: string;
     /** Who holds the lock meanwhile, for others who wait. */
@@ -143,7 +145,7 @@ ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
 ${apply.join("\n")}
-${renderManifestChange(worldBefore, worldAfter, changed, generationAfter)}
+${renderManifestChange(worldBefore, worldAfter, changed, transaction.fragments, generationAfter)}
 : >$r/undo
 ${worldAfter.objects.size === 0 ? "rm -rf $r" : ""}
 echo '@@ done'

@@ -1,3 +1,4 @@
+import { type RestoreScriptItem, type RestoreUnitItem, restoreScriptType, restoreUnitType } from "./file.js";
 import type { Line } from "./line.js";
 import {
     type BridgeItem,
@@ -54,7 +55,9 @@ export type Item =
     | NeighbourItem
     | FdbItem
     | SysctlItem
-    | FlowsItem;
+    | FlowsItem
+    | RestoreScriptItem
+    | RestoreUnitItem;
 
 /** What must be free before an item is added: a name in the kernel (the path that shows it is taken), or a port. */
 export type Claim =
@@ -96,6 +99,8 @@ const types = {
     fdb: fdbType,
     sysctl: sysctlType,
     flows: flowsType,
+    "restore-script": restoreScriptType,
+    "restore-unit": restoreUnitType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);

@@ -1,10 +1,10 @@
 /**
  * One line for one of the kernel's tools. `ip` and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
- * into one transaction (nft(8)), the others are shell built-ins or single commands. Arguments are data: the renderer
+ * into one transaction (nft(8)), `file` lines are a path and its content, the others are shell built-ins or single commands. Arguments are data: the renderer
  * quotes them, in one place.
  */
 export interface Line {
-    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "conntrack" | "command";
+    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "conntrack" | "file" | "command";
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;
     readonly args: readonly string[];

@@ -12,12 +12,14 @@ export function buildBase(facts: HostFacts): BaseObject {
         openedUplinks: uplinks.map(([name]) => name),
         loadedBridgeNetfilter: !facts.hasBridgeNetfilter,
         madeNetnsDirectory: !facts.hasNetnsDirectory,
+        hasSystemd: facts.capabilities.includes("systemd"),
     };
 }
 
 /** What all objects of a host share: tables, forwarding on the uplinks, /run/netns. */
 export function baseItems(base: BaseObject): Item[] {
-    const items: Item[] = [{ type: "ruleset" }];
+    const items: Item[] = [{ type: "ruleset" }, { type: "restore-script" }];
+    if (base.hasSystemd) items.push({ type: "restore-unit" });
     if (base.madeNetnsDirectory) items.push({ type: "netns-directory" });
     if (base.loadedBridgeNetfilter) items.push({ type: "bridge-netfilter" });
     for (const name of base.openedUplinks) {

@@ -128,4 +128,6 @@ export interface BaseObject {
     /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
     readonly loadedBridgeNetfilter: boolean;
     readonly madeNetnsDirectory: boolean;
+    /** systemd runs the host, so its restore service is installed. */
+    readonly hasSystemd?: boolean;
 }

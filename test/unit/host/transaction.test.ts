@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { renderFragment } from "../../../provider/host/manifest.js";
 import { exits, renderTransaction, type Transaction } from "../../../provider/host/transaction.js";
 import type { Item } from "../../../provider/kernel/item.js";
+import { itemsOf } from "../../../provider/kinds/index.js";
 import type { World } from "../../../provider/model/world.js";
 import { affectedItems, allItems, empty, endpoint, keyOf, network, put, ref, remove, sandbox } from "../kinds/build.js";
 import { smallWorld } from "../kinds/worlds.js";
@@ -13,6 +15,11 @@ function render(before: World, after: World, changed: readonly string[], more: P
         worldBefore: before,
         worldAfter: after,
         changed,
+        fragments: new Map(
+            changed
+                .filter((each) => after.objects.has(each))
+                .map((each) => [each, renderFragment(itemsOf([each], after))]),
+        ),
         generationBefore: "a1",
         generationAfter: "b2",
         owner: 'endpoint "web-front" of stack dev',
@@ -207,10 +214,12 @@ test("a namespace of somebody else is never taken: its name is a claim", () => {
 
 test("a removed object's file goes, a changed one is written beside and renamed", () => {
     const { script } = render(withEndpoint, remove(withEndpoint, "endpoint", "web-front"), [key]);
-    expect(script).toContain(`rm -f /var/lib/linuxnet/objects/${key}.json || fail manifest`);
+    expect(script).toContain(
+        `rm -f /var/lib/linuxnet/objects/${key}.json /var/lib/linuxnet/objects/${key}.restore || fail manifest`,
+    );
     expect(render(two, withEndpoint, [key]).script).toMatch(
         new RegExp(
-            `printf '%s\\\\n' '\\{.*\\}' >/var/lib/linuxnet/new/${key}.json \\|\\| fail manifest\nmv -f /var/lib/linuxnet/new/\\*.json`,
+            `printf '%s\\\\n' '\\{.*\\}' >/var/lib/linuxnet/new/${key}.json \\|\\| fail manifest\n[^]*mv -f /var/lib/linuxnet/new/\\*`,
         ),
     );
 });

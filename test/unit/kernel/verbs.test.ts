@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import { restoreScriptPath, restoreUnitPath } from "../../../provider/kernel/file.js";
 import { type Item, keyOf, typeOf } from "../../../provider/kernel/item.js";
 import { isEmpty, plan } from "../../../provider/kernel/plan.js";
+import { restoreScript, restoreUnit } from "../../../provider/kernel/restore.js";
 import { baseTables, renderBase } from "../../../provider/kernel/ruleset.js";
 import { printLine } from "./print.js";
 
@@ -53,6 +55,22 @@ const cases: Cases = {
         add: ["nft add element inet linuxnet published { 203.0.113.10 . tcp . 80 : 172.20.0.2 . 8080 }"],
         remove: ["nft delete element inet linuxnet published { 203.0.113.10 . tcp . 80 }"],
         changes: [{ to: { value: ["172.20.0.3", 8080] }, lines: "anew" }],
+    },
+    "restore-script": {
+        item: { type: "restore-script" },
+        add: [`file ${restoreScriptPath} ${restoreScript}`],
+        remove: [`command rm -f ${restoreScriptPath}`],
+        changes: [],
+    },
+    "restore-unit": {
+        item: { type: "restore-unit" },
+        add: [`file ${restoreUnitPath} ${restoreUnit}`, "command systemctl --quiet enable linuxnet-restore.service"],
+        remove: [
+            "command systemctl --quiet disable linuxnet-restore.service",
+            `command rm -f ${restoreUnitPath}`,
+            "command systemctl daemon-reload",
+        ],
+        changes: [],
     },
     "netns-directory": {
         item: { type: "netns-directory" },

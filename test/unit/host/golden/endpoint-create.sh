@@ -93,7 +93,21 @@ LINUXNET_END
 
 [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
 printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.2","macAddress":"02:6c:ac:14:00:02","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
-mv -f /var/lib/linuxnet/new/*.json /var/lib/linuxnet/objects/ || fail manifest
+printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
+02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
+08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
+08 ip - link set dev lewebfront type bridge_slave hairpin on
+08 ip - link set dev lewebfront up
+08 ip web link set dev front addrgenmode none
+08 ip web link set dev front up
+09 ip web address replace 172.20.0.2/24 dev front
+10 ip web route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
+10 ip web route replace default via 172.20.0.1 dev front table 1000
+11 ip web rule add priority 1000 from 172.20.0.2 lookup 1000
+' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
+mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || fail manifest
 echo b2 >/var/lib/linuxnet/generation || fail manifest
 
 : >$r/undo

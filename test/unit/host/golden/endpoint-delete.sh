@@ -86,7 +86,7 @@ delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
 
 [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
-rm -f /var/lib/linuxnet/objects/lewebfront.json || fail manifest
+rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore || fail manifest
 echo b2 >/var/lib/linuxnet/generation || fail manifest
 
 : >$r/undo

@@ -1,0 +1,69 @@
+/**
+ * Puts back everything that the manifest of a host says, in one pass and without Pulumi. The fragments beside the objects
+ * hold the planner's own lines: `<rank> <tool> <namespace or -> <text>`. What is there already stays as it is; the two nft
+ * tables are replaced in one transaction.
+ */
+export const restoreScript = `#!/bin/sh
+# Rebuilds what pulumi-linuxnet put on this host; safe to run at any time. See docs/host.md of the project.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+d=/var/lib/linuxnet r=/run/linuxnet
+# /proc/sys/net shows the namespace of who looks, so a sandbox's switches are written by this script inside it.
+write_sysctls() {
+    while read -r key value; do if [ -e "/proc/sys/$key" ]; then printf '%s\\n' "$value" >"/proc/sys/$key"; fi; done
+}
+if [ "$1" = --sysctls ]; then write_sysctls; exit; fi
+set -- $d/objects/*.restore
+if [ ! -f "$1" ]; then echo 'linuxnet: nothing to restore'; exit 0; fi
+[ -d $r ] || mkdir -p -m 700 $r
+exec 9>>$r/lock
+flock -w 60 9 || { echo 'linuxnet: another transaction holds the lock' >&2; exit 1; }
+t=$(mktemp -d $r/restore.XXXXXX) || exit 1
+trap 'rm -rf $t' EXIT
+cat "$@" | sort -s -k1,1 | awk -v t="$t" '
+    { f = t "/" $2 "@" $3; if (f != last) { close(last); last = f } print substr($0, length($1 $2 $3) + 4) >> f }'
+: >$t/errors
+if [ -f $t/command@- ]; then sh $t/command@- 2>>$t/errors; fi
+{
+    for f in inet bridge; do printf 'add table %s linuxnet\\ndelete table %s linuxnet\\n' $f $f; done
+    cat $t/nft@-
+} >$t/ruleset
+nft -f $t/ruleset || { echo 'linuxnet: the nft tables could not be restored' >&2; exit 1; }
+for tool in ip bridge; do
+    if [ -f $t/$tool@- ]; then $tool -force -batch $t/$tool@- 2>>$t/errors; fi
+done
+for f in $t/ip@*; do
+    n=\${f#$t/ip@}
+    if [ "$n" != - ]; then ip -n "$n" -force -batch "$f" 2>>$t/errors; fi
+done
+for f in $t/sysctl@*; do
+    n=\${f#$t/sysctl@}
+    case $n in
+        '*') ;;
+        -) write_sysctls <"$f" 2>>$t/errors ;;
+        *) nsenter --net="/run/netns/$n" sh "$0" --sysctls <"$f" 2>>$t/errors ;;
+    esac
+done
+# What was there already is no error.
+grep -vE 'File exists|Command failed |already exists' $t/errors >&2
+echo "linuxnet: restored $# objects, $(wc -l <$t/ruleset) nft statements, $(cat $t/ip@* | wc -l) ip commands"
+`;
+
+export const restoreUnit = `[Unit]
+Description=Networks, sandboxes and published ports of pulumi-linuxnet
+After=network-pre.target systemd-modules-load.service systemd-sysctl.service nftables.service firewalld.service
+Wants=network-pre.target
+Before=network.target
+# A firewall that is restarted or reloaded may flush all tables.
+PartOf=nftables.service firewalld.service
+ReloadPropagatedFrom=nftables.service firewalld.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /var/lib/linuxnet/restore
+ExecReload=/bin/sh /var/lib/linuxnet/restore
+
+[Install]
+WantedBy=multi-user.target
+`;

@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+import { createHost, type LabHost, snapshotHost } from "../../lab/index.js";
+import { openStack } from "./driver.js";
+
+/** All that a reboot takes away; /var/lib/linuxnet stays. */
+async function forgetAsByReboot(host: LabHost): Promise<void> {
+    await host.exec(`
+        for n in $(ip netns | cut -d' ' -f1); do ip netns del $n; done
+        for l in $(ip -br link | grep -oE '^l[nt][0-9a-f]{12}'); do ip link del $l; done
+        while ip -br link | grep -qE '^le[0-9a-f]{12}'; do :; done
+        nft flush ruleset
+        rm -rf /run/linuxnet
+        echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding`);
+}
+
+test("restore: the host rebuilds everything by itself, and nothing is done twice", async () => {
+    await using host = await createHost();
+    const before = await snapshotHost(host);
+    {
+        await using stack = await openStack(host);
+        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+        const back = await stack.network("back", { subnet: "172.21.0.0/24", internal: true, mtu: 1400 });
+        const web = await stack.sandbox("web", { sysctls: { "net.ipv4.ip_unprivileged_port_start": "80" } });
+        const webFront = await stack.endpoint("web-front", { sandbox: web, network: front });
+        const webBack = await stack.endpoint("web-back", { sandbox: web, network: back });
+        const db = await stack.join("db", back, { ipv4Address: "172.21.0.10" });
+        const http = await stack.portMapping("http", { target: webFront, hostPort: 8080, targetPort: 80 });
+        const policy = await stack.firewallPolicy("db", {
+            target: db.endpoint,
+            ingress: [{ action: "allow", from: [webBack], ports: [5432] }],
+        });
+        const peers = [{ underlayAddress: "198.18.255.254", ipRange: "172.20.0.128/28" }];
+        const tunnel = await stack.overlayTunnel("far", { network: front, vni: 7, peers });
+        const all = [front, back, web, webFront, webBack, db.sandbox, db.endpoint, http, policy, tunnel];
+        const drift = async () => (await Promise.all(all.map((resource) => resource.refresh()))).flat();
+        expect(await drift()).toEqual([]);
+
+        await forgetAsByReboot(host);
+        expect((await drift()).length).toBeGreaterThan(20);
+        const { stdout, stderr } = await host.exec("sh /var/lib/linuxnet/restore");
+        expect(stdout).toMatch(/^linuxnet: restored 10 objects/);
+        expect(stderr).toBe("");
+        expect(await drift()).toEqual([]);
+
+        // On a host where all is well it changes nothing, and after a firewall's flush it brings the tables back.
+        const links = await host.exec("ip -br link");
+        await host.exec("nft flush ruleset");
+        expect((await host.exec("sh /var/lib/linuxnet/restore")).stderr).toBe("");
+        expect(await drift()).toEqual([]);
+        expect(await host.exec("ip -br link")).toEqual(links);
+        await using server = await host.spawn("nc -lk -p 80", { sandbox: "web" });
+        expect(server).toBeDefined();
+        await expect.poll(() => host.lab.probe(host.lab.client(), host, 8080)).toBe("open");
+    }
+    expect(await snapshotHost(host)).toEqual(before);
+});
