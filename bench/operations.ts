@@ -17,7 +17,8 @@ interface Made {
     readonly outs: Props;
 }
 
-type KindName = keyof typeof provider;
+const handlers = { ...provider };
+type KindName = keyof typeof handlers;
 
 const median = (values: readonly number[]) =>
     [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
@@ -28,7 +29,7 @@ export async function measureOperations(count: number): Promise<OperationRow[]> 
     const rows: OperationRow[] = [];
     const checkedOf = async (kind: KindName, name: string, args: Props): Promise<Props> => {
         const owner = { project: "bench", stack: "bench", urn: `urn:${kind}:${name}`, name };
-        const { inputs, failures } = await provider[kind].check({}, { connection: lab.connection, ...args, owner });
+        const { inputs, failures } = await handlers[kind].check({}, { connection: lab.connection, ...args, owner });
         if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
         return inputs;
     };
@@ -54,15 +55,15 @@ export async function measureOperations(count: number): Promise<OperationRow[]> 
         const inputs = await Promise.all(
             Array.from({ length: count }, (_, i) => checkedOf(kind, `${kind}-${i}`, argsOf(i))),
         );
-        const made = await measure(kind, "create", (i) => provider[kind].create(inputs[i] ?? {}));
+        const made = await measure(kind, "create", (i) => handlers[kind].create(inputs[i] ?? {}));
         const updated = await measure(kind, "update", async (i) => {
             const news = await checkedOf(kind, `${kind}-${i}`, { ...argsOf(i), ...change });
             const { id, outs } = made[i] as Made;
-            return { id, ...(await provider[kind].update(id, outs, news)) };
+            return { id, ...(await handlers[kind].update(id, outs, news)) };
         });
-        await measure(kind, "read", (i) => provider[kind].read((updated[i] as Made).id, (updated[i] as Made).outs));
+        await measure(kind, "read", (i) => handlers[kind].read((updated[i] as Made).id, (updated[i] as Made).outs));
         deletions.unshift(() =>
-            measure(kind, "delete", (i) => provider[kind].delete((updated[i] as Made).id, (updated[i] as Made).outs)),
+            measure(kind, "delete", (i) => handlers[kind].delete((updated[i] as Made).id, (updated[i] as Made).outs)),
         );
         return updated;
     }
