@@ -4,7 +4,7 @@ import type { Host } from "./host/host.js";
 import { hostSchema } from "./kinds/host.js";
 import { routeTo } from "./kinds/overlay-tunnel.js";
 import { checkInputs, completeGet, type Handler, type Props, withoutUndefined } from "./lifecycle.js";
-import type { Connection } from "./model/connection.js";
+import type { Connection, Hop } from "./model/connection.js";
 import type { HostObject } from "./model/object.js";
 import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import { Refusal } from "./model/refusal.js";
@@ -24,15 +24,22 @@ function defaultUnderlay(facts: HostFacts): string | undefined {
     return route?.source ?? (onRoute ?? first)?.address.split("/")[0];
 }
 
-/** Where users reach it: follows the connection when the program does not say. */
+/** Where users reach it: follows the connection when the program does not say, unless a bastion is in between. */
 function addressesOf(inputs: Props, underlayAddress: unknown): { publicAddress: unknown; address: unknown } {
-    const publicAddress = inputs["publicAddress"] ?? connectionOf(inputs).host ?? underlayAddress;
+    const { host, proxy } = connectionOf(inputs);
+    const publicAddress =
+        inputs["publicAddress"] ?? (proxy === undefined || proxy.length === 0 ? host : undefined) ?? underlayAddress;
     return { publicAddress, address: publicAddress };
 }
 
-/** The connection in the words of @pulumi/command. */
+/** The connection in the words of @pulumi/command, which knows one bastion at most. */
 function commandConnection(connection: Connection): Props {
-    const { host, port, user, privateKey, privateKeyPassword, password, agentSocketPath } = connection;
+    const [bastion] = connection.proxy ?? [];
+    return { ...commandLogin(connection), ...(bastion === undefined ? {} : { proxy: commandLogin(bastion) }) };
+}
+
+function commandLogin(login: Hop): Props {
+    const { host, port, user, privateKey, privateKeyPassword, password, agentSocketPath } = login;
     return { host: host ?? "localhost", port, user, privateKey, privateKeyPassword, password, agentSocketPath };
 }
 

@@ -40,7 +40,11 @@ export interface ConnectionArgs {
      * `knownHosts`, and refuses one that changed. @default "strict"
      */
     hostKeyPolicy?: pulumi.Input<HostKeyPolicy>;
-    /** Bastions to go through, the first hop first. */
+    /**
+     * Bastions to go through, the first hop first, each reached from the one before; the host's name is looked up on the last.
+     * They need no program, only permission to forward (AllowTcpForwarding). For "openssh" write ProxyJump into
+     * `~/.ssh/config`.
+     */
     proxy?: Many<ProxyArgs>;
     /**
      * "ssh2" is part of the package. "openssh" runs the system's `ssh`, with `~/.ssh/config`, ProxyJump, certificates, FIDO
@@ -62,7 +66,7 @@ export interface ConnectionArgs {
     operationTimeoutMs?: pulumi.Input<number>;
 }
 
-/** One hop on the way; what concerns the target only is left out. */
+/** One hop on the way, with keys and a host key check of its own; what concerns the target only is left out. */
 export type ProxyArgs = Omit<
     ConnectionArgs,
     "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs"

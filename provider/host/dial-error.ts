@@ -4,7 +4,7 @@ import { ConnectionError } from "./shell.js";
 /** The words for an error of the socket, of DNS or of ssh2 before the shell is there. */
 export function explainDialError(error: unknown, connection: Connection, tried: readonly string[]): ConnectionError {
     if (error instanceof ConnectionError) return error;
-    const { code, message, level } = firstOf(error);
+    const { code, message, level, reason } = firstOf(error);
     const say = (what: string, mayHeal: boolean) =>
         new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal, cause: error });
     const { host, port = 22, user = "the user" } = connection;
@@ -24,6 +24,20 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
         case "ENETUNREACH":
         case "EHOSTDOWN":
             return say(`there is no route to the host (${code}). Check connection.host and the network.`, true);
+    }
+    if (/^\(SSH\) Channel open failure/.test(message)) {
+        const words = message.replace(/^\(SSH\) Channel open failure: /, "");
+        return reason === administrativelyProhibited
+            ? say(
+                  `the bastion before it forwards no connection to ${host} port ${port} (${words}). Check AllowTcpForwarding and ` +
+                      "PermitOpen in its sshd_config.",
+                  false,
+              )
+            : say(
+                  `the bastion before it does not get through to port ${port} (${words}). Check connection.host and connection.port, ` +
+                      "as the bastion sees them.",
+                  true,
+              );
     }
     if (code === "ECONNRESET" || code === "EPIPE" || /^connection lost/i.test(message))
         return say(
@@ -46,7 +60,8 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
             `client and server have no algorithm in common (${message}). Update sshd, or its Ciphers/KexAlgorithms/HostKeyAlgorithms.`,
             false,
         );
-    if (code === "EPROTO" || /identification/i.test(message)) return say(`port ${port} does not speak SSH. Correct connection.port.`, false);
+    if (code === "EPROTO" || /identification/i.test(message))
+        return say(`port ${port} does not speak SSH. Correct connection.port.`, false);
     return say(`the login did not get through (${message}).`, level !== "handshake");
 }
 
@@ -54,7 +69,11 @@ interface DialProblem {
     readonly code?: string;
     readonly message: string;
     readonly level?: string;
+    readonly reason?: number;
 }
+
+/** RFC 4254, 5.1 */
+const administrativelyProhibited = 1;
 
 /** A host with several addresses fails with one error for each. */
 function firstOf(error: unknown): DialProblem {

@@ -4,7 +4,8 @@ import { later, many, shape } from "./schema.js";
 const milliseconds = z.int("milliseconds are expected").min(0, "must not be negative");
 const path = z.string().min(1, "must not be empty");
 
-const fields = shape({
+/** What a login takes, whether to the host or to a bastion. */
+const loginFields = {
     host: z
         .string()
         .min(1, "must not be empty")
@@ -36,14 +37,31 @@ const fields = shape({
     ).optional(),
     knownHosts: path.optional(),
     hostKeyPolicy: z.literal(["strict", "accept-new"], '"strict" or "accept-new" is expected').default("strict"),
-    proxy: later("Reach the host directly."),
+    dialTimeoutMs: milliseconds.default(15_000),
+    keepAliveMs: milliseconds.default(10_000),
+};
+
+const login = shape(loginFields);
+const hop = login
+    .superRefine((value, context) => {
+        if (value.host === undefined)
+            context.addIssue({
+                code: "custom",
+                path: ["host"],
+                message: "the bastion's name or address",
+                input: value,
+            });
+    })
+    .transform(writeDefaults);
+
+const fields = shape({
+    ...loginFields,
+    proxy: many(hop).optional(),
     transport: z.literal(["ssh2", "openssh", "local"], '"ssh2", "openssh" or "local" is expected').default("ssh2"),
     sudo: z
         .union([z.boolean(), shape({ password: z.string() })], "true, false or { password } is expected")
         .default(false),
     waitMs: milliseconds.optional(),
-    dialTimeoutMs: milliseconds.default(15_000),
-    keepAliveMs: milliseconds.default(10_000),
     lockTimeoutMs: milliseconds.default(60_000),
     operationTimeoutMs: milliseconds.default(120_000),
 });
@@ -58,13 +76,12 @@ export const connection = fields
     })
     .transform(writeDefaults);
 
-/** Names of its arguments, for suggestions. */
-export const connectionNames = Object.keys(fields.shape);
-
 /** What a transport cannot do is refused, never ignored: the name of the argument and what is wrong with it. */
 function findConflicts(value: Arguments): [keyof Arguments, string][] {
-    if (value.transport === "local") return [];
     const found: [keyof Arguments, string][] = [];
+    const hasProxy = value.proxy !== undefined && value.proxy.length > 0;
+    if (value.transport === "local" && hasProxy) found.push(["proxy", 'is not for the transport "local"']);
+    if (value.transport === "local") return found;
     if (value.host === undefined)
         found.push(["host", 'is required (or transport: "local" for the machine the program runs on)']);
     if (value.transport !== "openssh") return found;
@@ -83,16 +100,17 @@ function findConflicts(value: Arguments): [keyof Arguments, string][] {
             "hostKey",
             'must be keys ("ssh-ed25519 AAAA...") with the transport "openssh", which takes no fingerprints',
         ]);
+    if (hasProxy)
+        found.push([
+            "proxy",
+            'is not for the transport "openssh". Write ProxyJump into ~/.ssh/config, or use the transport "ssh2"',
+        ]);
     return found;
 }
 
 /** With "openssh" what is not given stays out: there ~/.ssh/config decides. */
-function writeDefaults(value: Arguments): Arguments {
-    if (value.transport === "openssh") return value;
-    return {
-        ...value,
-        port: value.port ?? 22,
-        user: value.user ?? "root",
-        knownHosts: value.knownHosts ?? "~/.ssh/known_hosts",
-    };
+function writeDefaults<Value extends z.output<typeof login>>(value: Value) {
+    if ("transport" in value && value.transport === "openssh") return value;
+    const { port = 22, user = "root", knownHosts = "~/.ssh/known_hosts" } = value;
+    return { ...value, port, user, knownHosts };
 }

@@ -23,6 +23,8 @@ export interface Connection {
     readonly knownHosts?: string;
     /** "accept-new" writes the key of a host never seen before into known_hosts. */
     readonly hostKeyPolicy: "strict" | "accept-new";
+    /** Bastions to go through, the first hop first. */
+    readonly proxy?: readonly Hop[];
     /** "openssh" is the system's `ssh`; "local" is the machine the program runs on. */
     readonly transport: "ssh2" | "openssh" | "local";
     readonly sudo: boolean | { readonly password: string };
@@ -33,6 +35,9 @@ export interface Connection {
     readonly lockTimeoutMs: number;
     readonly operationTimeoutMs: number;
 }
+
+/** A login on the way. */
+export type Hop = Omit<Connection, "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs">;
 
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */
 export function describeConnection(connection: Connection): string {

@@ -11,6 +11,7 @@ const defaults = {
     lockTimeoutMs: 60_000,
     operationTimeoutMs: 120_000,
 };
+const hop = { hostKeyPolicy: "strict", dialTimeoutMs: 15_000, keepAliveMs: 10_000 };
 const login = { port: 22, user: "root", knownHosts: "~/.ssh/known_hosts" };
 
 test.each([
@@ -26,6 +27,35 @@ test.each([
         { host: "edge", transport: "openssh", port: 22, user: "deploy", knownHosts: "/k" },
     ],
     ["local, without a host", { transport: "local" }, { transport: "local", ...login }],
+    [
+        "a bastion, as a list",
+        { host: "edge", proxy: { host: "bastion", hostKey: "SHA256:abc" } },
+        {
+            host: "edge",
+            transport: "ssh2",
+            ...login,
+            proxy: [{ host: "bastion", hostKey: ["SHA256:abc"], ...hop, ...login }],
+        },
+    ],
+    [
+        "bastions, in their order",
+        {
+            host: "edge",
+            proxy: [
+                { host: "a", user: "jump" },
+                { host: unknown, port: 2222 },
+            ],
+        },
+        {
+            host: "edge",
+            transport: "ssh2",
+            ...login,
+            proxy: [
+                { host: "a", ...hop, ...login, user: "jump" },
+                { host: unknown, ...hop, ...login, port: 2222 },
+            ],
+        },
+    ],
     ["an unknown host", { host: unknown }, { host: unknown, transport: "ssh2", ...login }],
 ])("connection: stores %s", (_name, input, expected) => {
     expect(connection.parse(input)).toEqual({ ...defaults, ...expected });
@@ -50,10 +80,30 @@ test.each([
         { host: "edge", transport: "openssh", privateKey: "x", privateKeyPassword: "geheim" },
         'privateKeyPassword: is not for the transport "openssh", which answers no questions. Add the key to an agent (ssh-add), or use the transport "ssh2".',
     ],
-    ["a number for a password", { host: "edge", password: 5 }, "password: expected string, received number."],
+    [
+        "a bastion without host",
+        { host: "edge", proxy: [{ user: "a", password: "geheim" }] },
+        "proxy[0].host: is required (the bastion's name or address).",
+    ],
+    [
+        "sudo on a bastion",
+        { host: "edge", proxy: { host: "a", sudo: true, password: "geheim" } },
+        "proxy[0].sudo: there is no such argument.",
+    ],
+    [
+        "a bastion over openssh",
+        { host: "edge", transport: "openssh", proxy: { host: "a", password: "geheim" } },
+        'proxy: is not for the transport "openssh". Write ProxyJump into ~/.ssh/config, or use the transport "ssh2".',
+    ],
+    [
+        "a bastion to this machine",
+        { transport: "local", proxy: [{ host: "a", password: "geheim" }] },
+        'proxy: is not for the transport "local".',
+    ],
+    ["a number for a password", { host: "edge", password: 5 }, "password: a text is expected."],
 ])("connection: refuses %s", (_name, input, expected) => {
     const { error } = connection.safeParse(input);
-    const issues = error === undefined ? [] : describeIssues(error, input, []);
+    const issues = error === undefined ? [] : describeIssues(error, input, connection);
     expect(issues).toEqual([expected]);
     expect(issues.join()).not.toContain("geheim");
 });
