@@ -43,7 +43,7 @@ export async function connectionOf(target: string | undefined, options: TargetOp
         delete process.env["LINUXNET_SSH_PRIVATE_KEY"];
         delete process.env["LINUXNET_SSH_KEY_FILE"];
     }
-    const [{ connection, connectionNames }, { describeIssues }] = await Promise.all([
+    const [{ connection }, { describeIssues }] = await Promise.all([
         import("../provider/kinds/connection.js"),
         import("../provider/kinds/problem.js"),
     ]);
@@ -55,6 +55,6 @@ export async function connectionOf(target: string | undefined, options: TargetOp
         ...(options.sudo ? { sudo: true } : {}),
     };
     const checked = connection.safeParse(written);
-    if (!checked.success) throw new Error(describeIssues(checked.error, written, connectionNames).join(" "));
+    if (!checked.success) throw new Error(describeIssues(checked.error, written, connection).join(" "));
     return JSON.parse(JSON.stringify(checked.data)) as Connection;
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { compare } from "./compare.js";
 import type { Host } from "./host/host.js";
-import { connectionNames, connection as connectionSchema } from "./kinds/connection.js";
+import { connection as connectionSchema } from "./kinds/connection.js";
 import { objectKinds } from "./kinds/index.js";
 import { describeObject, type ObjectKind } from "./kinds/kind.js";
 import { describeIssues } from "./kinds/problem.js";
@@ -67,9 +67,8 @@ export function checkInputs(kind: Kind, schema: z.ZodObject, news: Props): Check
         ([name]) => !(internals as readonly string[]).includes(name) || name in schema.shape,
     );
     const input = Object.fromEntries(own);
-    const names = [...Object.keys(schema.shape), ...connectionNames];
     const parsed = schema.safeParse(input);
-    const reasons = parsed.success ? [] : describeIssues(parsed.error, input, names);
+    const reasons = parsed.success ? [] : describeIssues(parsed.error, input, schema);
     const kept = Object.fromEntries(
         Object.entries(news).filter(([name]) => (internals as readonly string[]).includes(name)),
     );
@@ -77,12 +76,7 @@ export function checkInputs(kind: Kind, schema: z.ZodObject, news: Props): Check
     if (!("connection" in schema.shape) && !hasUnknown(news["connection"])) {
         const checked = connectionSchema.safeParse(news["connection"]);
         if (checked.success) inputs = { ...inputs, connection: withoutUndefined(checked.data) };
-        else
-            reasons.push(
-                ...describeIssues(checked.error, news["connection"], connectionNames).map(
-                    (reason) => `connection.${reason}`,
-                ),
-            );
+        else reasons.push(...describeIssues(checked.error, news["connection"], connectionSchema, ["connection"]));
     }
     // A named property would print its value, secrets too.
     return { inputs, failures: reasons.map((reason) => ({ property: "", reason: `${title}: ${reason}` })) };
@@ -101,8 +95,7 @@ export function completeGet(props: Props): Props {
     if (props["schemaVersion"] !== undefined) return props;
     const checked = connectionSchema.safeParse(props["connection"]);
     if (checked.success) return { ...props, connection: withoutUndefined(checked.data) };
-    const issues = describeIssues(checked.error, props["connection"], connectionNames);
-    throw new Refusal(issues.map((issue) => `connection.${issue}`).join(" "));
+    throw new Refusal(describeIssues(checked.error, props["connection"], connectionSchema, ["connection"]).join(" "));
 }
 
 /** The same message everywhere: which resource, on which host, what, what to do. No stack trace. */

@@ -13,6 +13,12 @@ export interface SysctlItem {
     readonly link?: string;
 }
 
+/** The file of a key below /proc/sys; dots and slashes as sysctl(8) reads them: the first one says which separates. */
+export function sysctlPath(key: string): string {
+    if (/^[^./]*\//.test(key)) return key;
+    return key.replace(/[./]/g, (separator) => (separator === "." ? "/" : "."));
+}
+
 /** /run/netns with its mount, as `ip netns add` makes it (ip-netns(8)). */
 export interface NetnsDirectoryItem {
     readonly type: "netns-directory";

@@ -76,9 +76,6 @@ export const connection = fields
     })
     .transform(writeDefaults);
 
-/** Names of its arguments, for suggestions. */
-export const connectionNames = Object.keys(fields.shape);
-
 /** What a transport cannot do is refused, never ignored: the name of the argument and what is wrong with it. */
 function findConflicts(value: Arguments): [keyof Arguments, string][] {
     const found: [keyof Arguments, string][] = [];

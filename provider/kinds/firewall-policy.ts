@@ -1,28 +1,50 @@
 import { z } from "zod";
 import type { FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
-import { parsePortRange } from "../model/port-range.js";
+import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, defined, type ObjectKind } from "./kind.js";
 import { endpointsUnder } from "./policy-rules.js";
-import { addressOrCidr, known, labels, later, many, ports, ref, shape } from "./schema.js";
+import { addressOrCidr, known, labels, later, many, ref, shape } from "./schema.js";
 
 const keyword = z.literal(["any", "host", "internal", "external"]);
 const peerRef = ref("endpoint", "sandbox", "network");
-const peer = z.union(
-    [peerRef, keyword, addressOrCidr],
-    'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
-);
+const peer = z.union([peerRef, keyword, addressOrCidr], {
+    error: ({ input }) =>
+        typeof input === "string" && input.includes(":")
+            ? "IPv6 is not supported yet; give an IPv4 address or CIDR"
+            : 'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
+});
 
 const protocol = z.union(
-    [z.literal(["tcp", "udp", "sctp", "icmp", "esp", "ah", "gre"]), z.int().min(1).max(255)],
+    [
+        z.literal(["tcp", "udp", "sctp", "icmp", "esp", "ah", "gre"]),
+        z
+            .int()
+            .min(1, "an IANA protocol number from 1 to 255 is expected")
+            .max(255, "an IANA protocol number from 1 to 255 is expected"),
+    ],
     '"tcp", "udp", "sctp", "icmp" or an IANA protocol number is expected',
 );
 
-const rulePort = z.union(
-    [ports, z.string().regex(/^\d+(-\d+)?\/(tcp|udp|sctp)$/)],
-    'a port, a range such as "8000-8010", or a port with its protocol such as "53/udp" is expected',
-);
+/** A port or range of the target, with a protocol of its own or without: `5432`, `"8000-8010"`, `"53/udp"`. */
+const rulePort = z
+    .union(
+        [z.number(), z.string()],
+        'a port, a range such as "8000-8010", or a port with its protocol such as "53/udp" is expected',
+    )
+    .transform((value, context) => {
+        const [, range = "", protocol] = /^(.*?)(\/(?:tcp|udp|sctp))?$/s.exec(String(value)) ?? [];
+        try {
+            const port = formatPortRange(parsePortRange(range));
+            return protocol === undefined ? port : `${port}${protocol}`;
+        } catch {
+            const message =
+                'is no port (1-65535), no range such as "8000-8010" and no port with its protocol such as "53/udp"';
+            context.issues.push({ code: "custom", message, input: value });
+            return z.NEVER;
+        }
+    });
 
 const rule = (direction: "from" | "to") =>
     shape({
@@ -50,7 +72,10 @@ function takesPorts(protocols: unknown): boolean {
 }
 
 const schema = shape({
-    target: many(ref("endpoint", "sandbox", "network")),
+    target: many(ref("endpoint", "sandbox", "network")).refine(
+        (targets) => targets.length > 0,
+        "is empty. Name at least one Endpoint, Sandbox or Network",
+    ),
     ingress: z.array(known(rule("from"))).optional(),
     egress: z.array(known(rule("to"))).optional(),
     defaultAction: z.literal(["drop", "reject", "allow"], '"drop", "reject" or "allow" is expected').default("drop"),
@@ -127,8 +152,6 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
 
     build(raw, context) {
         const inputs = raw as unknown as PolicyInputs;
-        if (inputs.target.length === 0)
-            throw new Refusal("target is empty. Name at least one Endpoint, Sandbox or Network.");
         if (inputs.ingress === undefined && inputs.egress === undefined) {
             throw new Refusal(
                 "it has neither ingress nor egress. Give one of them; [] means: only the default action.",

@@ -23,11 +23,10 @@ import { addressRange, ipv4, labels, later, mtu, ref, shape } from "./schema.js"
 const vxlanOverhead = 50;
 const maximumAddresses = 4096;
 
-const peer = shape({
-    host: ref("host").optional(),
-    underlayAddress: ipv4,
-    ipRange: addressRange,
-});
+const peer = shape(
+    { host: ref("host").optional(), underlayAddress: ipv4, ipRange: addressRange },
+    "{ underlayAddress, ipRange } is expected: each host owns a range",
+);
 
 const schema = shape({
     network: ref("network"),

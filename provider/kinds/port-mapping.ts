@@ -16,7 +16,7 @@ const maximumPorts = 1024;
 const schema = shape({
     target: many(target).refine(
         (targets) => targets.length === 1,
-        "takes one Endpoint yet; several targets are not supported yet",
+        "one Endpoint is expected; several targets are not supported yet",
     ),
     targetPort: ports.optional(),
     hostPort: ports.optional(),

@@ -1,51 +1,92 @@
 import type { z } from "zod";
-
-/** One sentence for each thing that is wrong with the arguments: path, what is wrong, what was given. */
-export function describeIssues(error: z.ZodError, input: unknown, names: readonly string[]): string[] {
-    return error.issues.flatMap((issue) => describe(issue, [], input, names));
-}
+import { namesAt, suggest } from "./suggestion.js";
+import { unknown } from "./unknown.js";
 
 type Issue = z.core.$ZodIssue;
+type Path = readonly PropertyKey[];
 
-function describe(issue: Issue, parents: readonly PropertyKey[], input: unknown, names: readonly string[]): string[] {
-    const path = [...parents, ...issue.path];
-    if (issue.code === "invalid_union") {
-        // The last alternative is the real schema (see `known`); nearest is the one that failed deepest.
-        const alternatives = issue.errors.filter((issues) => issues.length > 0);
-        const deepest = [...alternatives].sort(
-            (a, b) => depth(b) - depth(a) || alternatives.indexOf(b) - alternatives.indexOf(a),
-        )[0];
-        if (deepest !== undefined && (alternatives.length <= 2 || depth(deepest) > 0)) {
-            return deepest.flatMap((inner) => describe(inner, path, input, names));
+/**
+ * One sentence for each thing that is wrong with the arguments: path, what is wrong, what was given.
+ *
+ * @param parents path of the input, when it is a part of the arguments
+ */
+export function describeIssues(error: z.ZodError, input: unknown, schema: z.ZodType, parents: Path = []): string[] {
+    const describeOne = (issue: Issue, above: Path): string[] => {
+        const path = [...above, ...issue.path];
+        if (issue.code === "invalid_union") {
+            const alternatives = alternativesOf(issue);
+            const nearest = alternatives.length === 1 ? alternatives[0] : deepest(alternatives);
+            if (nearest !== undefined) return nearest.flatMap((inner) => describeOne(inner, path));
         }
-    }
-    const given = valueAt(input, path);
-    if (issue.code === "unrecognized_keys") {
-        return issue.keys.map((key) => `${format([...path, key])}: there is no such argument.${suggest(key, names)}`);
-    }
-    if (given === undefined) return [`${format(path)}: is required (${clean(issue.message)}).`];
-    if (path.some((part) => mayBeSecret.has(part))) return [`${format(path)}: ${clean(issue.message)}.`];
-    const shown = JSON.stringify(given);
-    const message = clean(issue.message);
-    return [`${format(path)}: ${message}${message.includes(String(given)) ? "" : ` (got ${shown})`}.`];
+        const at = format([...parents, ...path]);
+        if (issue.code === "unrecognized_keys") {
+            const names = namesAt(schema, path);
+            return issue.keys.map(
+                (key) => `${format([...parents, ...path, key])}: there is no such argument.${suggest(key, names)}`,
+            );
+        }
+        const message = wordsOf(issue);
+        const given = valueAt(input, path);
+        if (given === undefined) {
+            return [`${at}: ${message.startsWith("is required") ? message : `is required (${message})`}.`];
+        }
+        const isSaid = message.includes(JSON.stringify(String(given)));
+        return [`${at}: ${message}${isSaid ? "" : show(given, [...parents, ...path])}.`];
+    };
+    return error.issues.flatMap((issue) => describeOne(issue, []));
 }
 
-/** What stands below these may be a credential, so it is not printed. */
-const mayBeSecret = new Set<PropertyKey>([
-    "connection",
+/** What each alternative of a union says, without that of an unknown value (see `known`), which nobody writes. */
+function alternativesOf(issue: Extract<Issue, { code: "invalid_union" }>): Issue[][] {
+    const isOfUnknown = ([first]: readonly Issue[]) =>
+        first?.code === "invalid_value" && first.path.length === 0 && first.values.includes(unknown);
+    return issue.errors.filter((issues) => issues.length > 0 && !isOfUnknown(issues));
+}
+
+/** The alternative that was meant: it fits farther than the others; `undefined` when none fits at all. */
+function deepest(alternatives: readonly Issue[][]): Issue[] | undefined {
+    const depth = (issues: readonly Issue[]) => Math.max(...issues.map((issue) => issue.path.length));
+    const inside = alternatives.filter((issues) => depth(issues) > 0);
+    return inside.sort((a, b) => a.length - b.length || alternatives.indexOf(b) - alternatives.indexOf(a))[0];
+}
+
+const typeWords: Readonly<Record<string, string>> = {
+    string: "a text is expected",
+    number: "a number is expected",
+    int: "a whole number is expected",
+    boolean: "true or false is expected",
+    array: "a list is expected",
+    record: "an object of names and values is expected",
+    object: "an object is expected",
+};
+
+/** Our own words, or plain ones for those of zod. */
+function wordsOf(issue: Issue): string {
+    const isOfZod = /^Invalid input: expected/.test(issue.message);
+    const words = issue.code === "invalid_type" && isOfZod ? typeWords[issue.expected] : undefined;
+    // Of a record, the words about a name are one level down.
+    const about = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+    return words ?? about.replace(/^Invalid (input|option): /, "").replace(/\.$/, "");
+}
+
+/** Nothing of these is printed. */
+const secrets = new Set<PropertyKey>([
     "password",
     "privateKey",
     "privateKeyPassword",
+    "certificate",
     "proxy",
     "sudo",
+    "key",
 ]);
 
-function depth(issues: readonly Issue[]): number {
-    return Math.max(...issues.map((issue) => issue.path.length + (issue.code === "invalid_union" ? 1 : 0)));
-}
-
-function clean(message: string): string {
-    return message.replace(/^Invalid (input|option): /, "").replace(/\.$/, "");
+/** The value as it was given, unless it may be, or hold, a credential: `ssh://root:password@host` too. */
+function show(given: unknown, path: Path): string {
+    const isOfConnection = path[0] === "connection";
+    if (path.some((part) => secrets.has(part)) || (isOfConnection && typeof given === "object")) return "";
+    const text = JSON.stringify(given);
+    if (isOfConnection && (path.length === 1 || /@|\\n|PRIVATE/.test(text))) return "";
+    return ` (got ${text.length > 100 ? `${text.slice(0, 100)}...` : text})`;
 }
 
 function format(path: readonly PropertyKey[]): string {
@@ -62,69 +103,4 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
         value = (value as Record<PropertyKey, unknown> | undefined | null)?.[part];
     }
     return value;
-}
-
-/** Words of neighbouring tools and what they are called here. */
-const synonyms: Readonly<Record<string, string>> = {
-    privateKeyPath: "privateKeyFile",
-    keyFile: "privateKeyFile",
-    identityFile: "privateKeyFile",
-    passphrase: "privateKeyPassword",
-    agentSocket: "agentSocketPath",
-    hostname: "host",
-    dialErrorLimit: "waitMs",
-    perDialTimeout: "dialTimeoutMs",
-    ip: "ipv4Address",
-    ipv4_address: "ipv4Address",
-    address: "ipv4Address",
-    ipv6_address: "ipv6Address",
-    mac_address: "macAddress",
-    ip_range: "ipRange",
-    driverOpts: "driver",
-    driver_opts: "driver",
-    enable_ipv6: "ipv6",
-    aux_addresses: "reserved",
-    published: "hostPort",
-    publish: "hostPort",
-    host_ip: "hostAddress",
-    hostIp: "hostAddress",
-    containerPort: "targetPort",
-    internalPort: "targetPort",
-    interface_name: "interfaceName",
-    gw_priority: "gatewayPriority",
-    source: "from",
-    destination: "to",
-    port: "ports",
-    defaultVerdict: "defaultAction",
-};
-
-function suggest(key: string, names: readonly string[]): string {
-    // A neighbour's word is surer than likeness: privateKeyPath is near to privateKey, and means privateKeyFile.
-    const synonym = synonyms[key];
-    const meant = synonym !== undefined && names.includes(synonym) ? synonym : (nearest(key, names) ?? synonym);
-    return meant === undefined ? "" : ` Did you mean "${meant}"?`;
-}
-
-/** The nearest of the known names, when it is near: for a mistyped argument. */
-function nearest(name: string, names: readonly string[]): string | undefined {
-    const scored = names.map((candidate) => ({
-        candidate,
-        distance: editDistance(name.toLowerCase(), candidate.toLowerCase()),
-    }));
-    const best = scored.sort((a, b) => a.distance - b.distance)[0];
-    return best !== undefined && best.distance <= Math.max(1, Math.floor(name.length / 3)) ? best.candidate : undefined;
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(a: string, b: string): number {
-    let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-    for (let i = 1; i <= a.length; i++) {
-        const next = [i];
-        for (let j = 1; j <= b.length; j++) {
-            const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-            next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitute));
-        }
-        row = next;
-    }
-    return row[b.length] ?? 0;
 }

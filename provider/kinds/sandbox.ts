@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
+import { sysctlPath } from "../kernel/sysctl.js";
 import { parseNamespaceName } from "../model/kernel-name.js";
 import type { EndpointObject, SandboxObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
@@ -12,9 +13,19 @@ import { known, labels, later, ref, shape, text } from "./schema.js";
 
 const perNamespace = /^net[./](ipv4|ipv6|core|netfilter|unix|sctp|mptcp|mpls|bridge)[./][A-Za-z0-9_./-]+$/;
 
-const sysctlKey = z
-    .string()
-    .regex(perNamespace, "only keys below net.* are per namespace, such as net.ipv4.ip_unprivileged_port_start");
+const sysctlKey = z.string().refine(
+    (key) =>
+        perNamespace.test(key) &&
+        !sysctlPath(key)
+            .split("/")
+            .some((part) => ["", ".", ".."].includes(part)),
+    "only keys below net.* are per namespace, such as net.ipv4.ip_unprivileged_port_start",
+);
+
+/** As the kernel shows it: one blank between numbers. */
+const sysctlValue = z
+    .union([z.string(), z.number()], "a text or a number is expected")
+    .transform((value) => String(value).trim().replace(/\s+/g, " "));
 
 const schema = shape({
     host: ref("host"),
@@ -24,7 +35,7 @@ const schema = shape({
     networkMode: later('Every sandbox is "private".', "private"),
     dns: later("Use the endpoints' addresses."),
     extraHosts: later("Use the endpoints' addresses.", {}),
-    sysctls: z.record(sysctlKey, known(z.union([z.string(), z.number()]).transform(String))).default({}),
+    sysctls: z.record(sysctlKey, known(sysctlValue)).default({}),
     forwarding: later("A sandbox that routes for others comes with policies for it.", false),
     adopt: later("Remove the namespace by hand first (ip netns del).", false),
     labels,
@@ -77,7 +88,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
     items(object, world) {
         const items: Item[] = [{ type: "netns", name: object.name }];
         for (const [key, value] of Object.entries(object.sysctls)) {
-            items.push({ type: "sysctl", netns: object.name, key: key.replaceAll(".", "/"), value });
+            items.push({ type: "sysctl", netns: object.name, key: sysctlPath(key), value });
         }
         const endpoint = defaultRouteOf(object, world);
         const network = world.get("network", endpoint?.network ?? "");

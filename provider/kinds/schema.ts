@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
-import type { Kind } from "../model/kind.js";
+import { type Kind, kindTitles } from "../model/kind.js";
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { unknown } from "./unknown.js";
@@ -11,9 +11,9 @@ export function known<S extends z.ZodType>(schema: S): S {
 }
 
 /** An object without further keys; each of its values may be unknown. */
-export function shape<S extends Record<string, z.ZodType>>(properties: S) {
+export function shape<S extends Record<string, z.ZodType>>(properties: S, message?: string) {
     const entries = Object.entries(properties).map(([name, schema]) => [name, known(schema)]);
-    return z.strictObject(Object.fromEntries(entries) as S);
+    return z.strictObject(Object.fromEntries(entries) as S, message);
 }
 
 /** A text that a parser of `model/` accepts, in the parser's canonical form. */
@@ -36,7 +36,17 @@ export function many<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>[]> {
 
 /** A list of at most one: the second is an address family that comes later. */
 export function one<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>> {
-    return z.preprocess((value) => (Array.isArray(value) && value.length === 1 ? value[0] : value), schema) as never;
+    const unwrap = (value: unknown, context: z.core.$RefinementCtx) => {
+        if (!Array.isArray(value)) return value;
+        if (value.length === 1) return value[0];
+        context.issues.push({
+            code: "custom",
+            message: "one value is expected; a second one, for IPv6, is not supported yet",
+            input: value,
+        });
+        return z.NEVER;
+    };
+    return z.preprocess(unwrap, schema) as never;
 }
 
 /** An argument of the contract that this version refuses unless it has its default. */
@@ -82,16 +92,23 @@ export const ports: z.ZodType<number | string> = z
 
 export const labels = z.record(z.string(), known(z.string())).default({});
 
+/** `an Endpoint, Sandbox or Network`. */
+function listKinds(kinds: readonly Kind[]): string {
+    const titles = kinds.map((kind) => kindTitles[kind]);
+    const article = /^[AEIO]/.test(titles[0] ?? "") ? "an" : "a";
+    const last = titles.pop();
+    return `${article} ${titles.length === 0 ? last : `${titles.join(", ")} or ${last}`}`;
+}
+
 /** A reference to an object of one of the kinds, in wire form. */
 export function ref(...kinds: Kind[]): z.ZodType<RefValue> {
-    const titles = kinds.join(" or ");
+    const message = `${listKinds(kinds)} is expected`;
     const id = text((value) => {
         parseId(value);
         return value;
     });
-    const kind = z.literal(kinds, `a reference to a ${titles} is expected`);
     // With --continue-on-error the engine asks about dependents of what failed, without an id, and then skips them.
-    return shape({ kind, id: id.optional() }) as never;
+    return shape({ kind: z.literal(kinds, message), id: id.optional() }, message) as never;
 }
 
 export const mtu = z.int().min(576, "must be at least 576 bytes").max(65535, "must be at most 65535 bytes");

@@ -48,9 +48,11 @@ export function parseIpv4Cidr(text: string): Ipv4Cidr {
 
 /** A range written as CIDR (`172.20.0.128/25`) or as first and last address (`172.20.0.10-172.20.0.20`). */
 export function parseIpv4Range(text: string): Ipv4Range {
+    if (text.includes("/")) return parseIpv4Cidr(text);
     const [from, to, more] = text.split("-");
-    if (from === undefined || to === undefined) return parseIpv4Cidr(text);
-    if (more !== undefined) throw new Error(`"${text}" is not a range such as 172.20.0.10-172.20.0.20`);
+    if (from === undefined || to === undefined || more !== undefined) {
+        throw new Error(`"${text}" is not a range such as 172.20.0.128/25 or 172.20.0.10-172.20.0.20`);
+    }
     const range = { first: parseIpv4(from.trim()), last: parseIpv4(to.trim()) };
     if (range.first > range.last) throw new Error(`"${text}" ends before it begins`);
     return range;

@@ -69,7 +69,7 @@ test("connection: what is stored is checked to itself", () => {
 });
 
 test.each([
-    ["no host", {}, 'host: is required (is required (or transport: "local" for the machine the program runs on)).'],
+    ["no host", {}, 'host: is required (or transport: "local" for the machine the program runs on).'],
     [
         "a password over openssh",
         { host: "edge", transport: "openssh", password: "geheim" },

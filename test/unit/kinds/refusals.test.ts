@@ -212,7 +212,6 @@ refuses("port-mapping", "new", [
 
 const target = ref("endpoint", "web-front");
 refuses("firewall-policy", "new", [
-    [{ target: [], ingress: [] }, "target is empty. Name at least one Endpoint, Sandbox or Network."],
     [{ target }, "it has neither ingress nor egress. Give one of them; [] means: only the default action."],
     [
         { target: ref("endpoint", "gone"), ingress: [] },

@@ -93,11 +93,11 @@ test.each([
 
 test.each([
     ["172.20.0.20-172.20.0.10", '"172.20.0.20-172.20.0.10" ends before it begins'],
-    ["172.20.0.20", '"172.20.0.20" is not an IPv4 network in CIDR notation such as 172.20.0.0/24'],
+    ["172.20.0.20", '"172.20.0.20" is not a range such as 172.20.0.128/25 or 172.20.0.10-172.20.0.20'],
     ["172.20.0.20-", '"" is not an IPv4 address such as 172.20.0.10'],
     [
         "172.20.0.1-172.20.0.2-172.20.0.3",
-        '"172.20.0.1-172.20.0.2-172.20.0.3" is not a range such as 172.20.0.10-172.20.0.20',
+        '"172.20.0.1-172.20.0.2-172.20.0.3" is not a range such as 172.20.0.128/25 or 172.20.0.10-172.20.0.20',
     ],
 ])("range: refuses %s", (text, message) => {
     expect(() => parseIpv4Range(text)).toThrow(new Error(message));
