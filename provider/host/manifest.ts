@@ -59,18 +59,28 @@ export function renderFragment(items: readonly Item[]): string {
 }
 
 /**
- * Shell text that makes the manifest say `after`; written beside and renamed, so no half file is ever read.
- * @param fragments what the restore script needs of objects whose items changed, by key
+ * Shell commands that make the manifest say `after`. `prepare` writes beside it, so that no half file is ever read;
+ * `finish` only renames and removes, and may be run again after it was cut off.
  */
+export interface ManifestChange {
+    readonly prepare: readonly string[];
+    readonly finish: readonly string[];
+}
+
+/** Files of a change that never came to its end; the next one would publish them. */
+export const dropPreparedFiles = `rm -f ${manifestDirectory}/new/*`;
+
+/** @param fragments what the restore script needs of objects whose items changed, by key */
 export function renderManifestChange(
     before: World,
     after: World,
     changed: Iterable<string>,
     fragments: ReadonlyMap<string, string>,
     generation: string,
-): string {
+): ManifestChange {
+    const directory = manifestDirectory;
     if (after.objects.size === 0) {
-        return `rm -rf ${manifestDirectory}/objects ${manifestDirectory}/new ${manifestDirectory}/generation\nrmdir ${manifestDirectory} 2>/dev/null || :\n`;
+        return { prepare: [], finish: [`rm -rf ${directory}/objects ${directory}/new ${directory}/generation`] };
     }
     const writes: string[] = [];
     const deletions: string[] = [];
@@ -80,21 +90,19 @@ export function renderManifestChange(
     ]);
     if (before.base !== after.base) entries.push(["base", after.base]);
     for (const [key, object] of entries) {
-        const file = `${manifestDirectory}/objects/${key}`;
+        const file = `${directory}/objects/${key}`;
         if (object === undefined) deletions.push(`${file}.json ${file}.restore`);
-        else writes.push(`printf '%s\\n' ${quote(JSON.stringify(object))} >${manifestDirectory}/new/${key}.json`);
+        else writes.push(`printf '%s\\n' ${quote(JSON.stringify(object))} >${directory}/new/${key}.json`);
     }
     for (const [key, text] of fragments) {
-        writes.push(`printf '%s' ${quote(text)} >${manifestDirectory}/new/${key}.restore`);
+        writes.push(`printf '%s' ${quote(text)} >${directory}/new/${key}.restore`);
     }
-    return [
-        `[ -d ${manifestDirectory}/new ] || mkdir -p ${manifestDirectory}/objects ${manifestDirectory}/new || fail manifest`,
-        ...writes.map((write) => `${write} || fail manifest`),
-        ...(writes.length > 0
-            ? [`mv -f ${manifestDirectory}/new/* ${manifestDirectory}/objects/ || fail manifest`]
-            : []),
-        ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")} || fail manifest`] : []),
-        `echo ${generation} >${manifestDirectory}/generation || fail manifest`,
-        "",
-    ].join("\n");
+    return {
+        prepare: [`{ [ -d ${directory}/new ] || mkdir -p ${directory}/objects ${directory}/new; }`, ...writes],
+        finish: [
+            ...(writes.length > 0 ? [`mv -f ${directory}/new/* ${directory}/objects/`] : []),
+            ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")}`] : []),
+            `echo ${generation} >${directory}/generation`,
+        ],
+    };
 }

@@ -2,7 +2,14 @@ import { type Claim, type Item, typeOf } from "../kernel/item.js";
 import type { Line } from "../kernel/line.js";
 import { type Plan, plan } from "../kernel/plan.js";
 import type { World } from "../model/world.js";
-import { printManifest, renderManifestChange, runDirectory } from "./manifest.js";
+import {
+    dropPreparedFiles,
+    type ManifestChange,
+    manifestDirectory,
+    printManifest,
+    renderManifestChange,
+    runDirectory,
+} from "./manifest.js";
 import { type Group, groupLines, quote, renderGroup } from "./quote.js";
 import { readBackLines } from "./snapshot.js";
 
@@ -37,12 +44,16 @@ export interface RenderedTransaction {
     readonly touched: readonly Item[];
 }
 
+/** The kernel has all of the change, and only renames are left. */
+const manifestStage = 4;
+
 const nftGroup = (lines: readonly Line[]): Group[] =>
     lines.length === 0 ? [] : [{ tool: "nft", netns: undefined, lines }];
 
 /**
  * The host lock. Its file goes with the last object, so a lock won on a file that is gone meanwhile does not count.
- * What a killed transaction left is undone first.
+ * What a killed transaction left is undone first. The stage is the last line of its file, which is only appended to; at
+ * stage 0 nothing was done yet, and the undo may be half written.
  */
 function renderLock(owner: string, lockTimeoutMs: number): string {
     return `r=${runDirectory}
@@ -53,12 +64,20 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\\n' ${quote(owner)} >$r/owner
-if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+if [ -s $r/undo ]; then
+    s=0
+    while read -r n; do s=$n; done <$r/stage
+    if [ "$s" = 0 ]; then ${dropPreparedFiles}; else . $r/undo; fi
+    : >$r/undo
+fi
 `;
 }
 
-/** The steps back, for each stage that was reached: best effort, in reverse. Changes are in `back.add` both ways. */
-function renderUndo(back: Plan): string {
+/**
+ * The steps back, for each stage that was reached: best effort, in reverse. Changes are in `back.add` both ways. Once the
+ * manifest is being changed the way out is forward.
+ */
+function renderUndo(back: Plan, manifestChange: ManifestChange): string {
     const force = (lines: readonly Line[]) =>
         groupLines(lines).map((group) => renderGroup(group, "2>/dev/null || :", true));
     const sections: string[] = [];
@@ -71,7 +90,9 @@ function renderUndo(back: Plan): string {
         );
     }
     if (back.add.length > 0) sections.push("if [ $s -ge 1 ]; then :", ...force(back.add), "fi");
-    return `${sections.join("\n")}\n`;
+    const forward = manifestChange.finish.map((line) => `${line} 2>/dev/null || :`);
+    const lines = [`if [ $s -ge ${manifestStage} ]; then`, ...forward, "else", dropPreparedFiles, ...sections, "fi"];
+    return `${lines.join("\n")}\n`;
 }
 
 function claimsOf(items: readonly Item[]): Claim[] {
@@ -107,7 +128,15 @@ function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<number>):
 export function renderTransaction(transaction: Transaction): RenderedTransaction {
     const { before, after, worldBefore, worldAfter, changed, generationBefore, generationAfter } = transaction;
     const steps = plan(before, after);
-    const undo = renderUndo(plan(after, before));
+    const manifestChange = renderManifestChange(
+        worldBefore,
+        worldAfter,
+        changed,
+        transaction.fragments,
+        generationAfter,
+    );
+    const undo = renderUndo(plan(after, before), manifestChange);
+    const orFail = (line: string) => `${line} || fail manifest`;
     const stages = [
         { name: 1, groups: groupLines(steps.remove) },
         { name: 2, groups: nftGroup(steps.nft) },
@@ -115,7 +144,7 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
     ].filter(({ groups }) => groups.length > 0);
     const numbered: Group[] = [];
     const apply = stages.flatMap(({ name, groups }) => [
-        `s=${name}; echo $s >$r/stage`,
+        `s=${name}; echo $s >>$r/stage`,
         ...groups.map((group, i) => {
             const tail = `|| fail ${numbered.push(group) - 1}`;
             const isLast = !groups.slice(i + 1).some((later) => later.tool === "ip" && later.netns === group.netns);
@@ -145,9 +174,11 @@ ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
 ${apply.join("\n")}
-${renderManifestChange(worldBefore, worldAfter, changed, transaction.fragments, generationAfter)}
+${manifestChange.prepare.map(orFail).join("\n")}
+s=${manifestStage}; echo $s >>$r/stage
+${manifestChange.finish.map(orFail).join("\n")}
 : >$r/undo
-${worldAfter.objects.size === 0 ? "rm -rf $r" : ""}
+${worldAfter.objects.size === 0 ? `rmdir ${manifestDirectory} 2>/dev/null || :\nrm -rf $r` : ""}
 echo '@@ done'
 `;
     return { script, steps: numbered, isEmpty: numbered.length === 0, touched: steps.touched };

@@ -56,7 +56,7 @@ test("the first object and the last one: the script is sh, and leaves no directo
     isShell(first.script);
     isShell(last.script);
     expect(last.script).toContain(
-        "rm -rf /var/lib/linuxnet/objects /var/lib/linuxnet/new /var/lib/linuxnet/generation\n",
+        "\nrm -rf /var/lib/linuxnet/objects /var/lib/linuxnet/new /var/lib/linuxnet/generation || fail",
     );
     expect(last.script).toContain("\nrm -rf $r\n");
     expect(first.script).not.toContain("\nrm -rf $r\n");
@@ -97,8 +97,8 @@ test("the way back: it is written before anything is done, and dropped after the
         return index;
     };
     const written = at("printf '%s' ");
-    const first = at("s=2; echo $s >$r/stage");
-    const manifest = at("echo b2 >/var/lib/linuxnet/generation");
+    const first = at("s=2; echo $s >>$r/stage");
+    const manifest = at("echo b2 >/var/lib/linuxnet/generation || fail");
     const dropped = script.lastIndexOf(": >$r/undo");
     expect([
         at("flock -w 60 9"),

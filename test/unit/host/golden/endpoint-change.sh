@@ -22,7 +22,12 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
-if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+if [ -s $r/undo ]; then
+    s=0
+    while read -r n; do s=$n; done <$r/stage
+    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; else . $r/undo; fi
+    : >$r/undo
+fi
 
 fail() {
     echo "@@ failed"
@@ -36,7 +41,12 @@ if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/genera
 if [ "$g" != a1 ]; then print_manifest; exit 75; fi
 
 s=0; echo $s >$r/stage
-printf '%s' 'if [ $s -ge 3 ]; then :
+printf '%s' 'if [ $s -ge 4 ]; then
+mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ 2>/dev/null || :
+echo b2 >/var/lib/linuxnet/generation 2>/dev/null || :
+else
+rm -f /var/lib/linuxnet/new/*
+if [ $s -ge 3 ]; then :
 ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 rule del priority 1000 from 172.20.0.9 lookup 1000
 address del 172.20.0.9/24 dev front
@@ -78,8 +88,9 @@ rule add priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
 fi
+fi
 ' >$r/undo
-s=1; echo $s >$r/stage
+s=1; echo $s >>$r/stage
 ip -n web -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
 address del 172.20.0.2/24 dev front
@@ -90,7 +101,7 @@ conntrack -D -s 172.20.0.2 >/dev/null 2>&1 || :
 conntrack -D -r 172.20.0.2 >/dev/null 2>&1 || :
 fi
 
-s=2; echo $s >$r/stage
+s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 2
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
@@ -98,7 +109,7 @@ add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
 LINUXNET_END
 
-s=3; echo $s >$r/stage
+s=3; echo $s >>$r/stage
 echo '@@ links'
 ip -j -d -batch - <<'LINUXNET_END' || fail 3
 link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
@@ -125,7 +136,7 @@ route show table all
 rule show
 LINUXNET_END
 
-[ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
+{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } || fail manifest
 printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.9","macAddress":"02:6c:ac:14:00:09","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
 printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
@@ -141,9 +152,9 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 10 ip web route replace default via 172.20.0.1 dev front table 1000
 11 ip web rule add priority 1000 from 172.20.0.9 lookup 1000
 ' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
+s=4; echo $s >>$r/stage
 mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || fail manifest
 echo b2 >/var/lib/linuxnet/generation || fail manifest
-
 : >$r/undo
 
 echo '@@ done'

@@ -22,7 +22,12 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
-if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+if [ -s $r/undo ]; then
+    s=0
+    while read -r n; do s=$n; done <$r/stage
+    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; else . $r/undo; fi
+    : >$r/undo
+fi
 
 fail() {
     echo "@@ failed"
@@ -36,7 +41,12 @@ if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/genera
 if [ "$g" != a1 ]; then print_manifest; exit 75; fi
 if [ -e /sys/class/net/lewebfront ]; then echo '@@ taken'; echo 'interface "lewebfront"'; exit 76; fi
 s=0; echo $s >$r/stage
-printf '%s' 'if [ $s -ge 3 ]; then :
+printf '%s' 'if [ $s -ge 4 ]; then
+mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ 2>/dev/null || :
+echo b2 >/var/lib/linuxnet/generation 2>/dev/null || :
+else
+rm -f /var/lib/linuxnet/new/*
+if [ $s -ge 3 ]; then :
 ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
@@ -59,15 +69,16 @@ delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
 
 fi
+fi
 ' >$r/undo
-s=2; echo $s >$r/stage
+s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 0
 add element bridge linuxnet endpoints { "lewebfront" }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
 
-s=3; echo $s >$r/stage
+s=3; echo $s >>$r/stage
 echo '@@ links'
 ip -j -d -batch - <<'LINUXNET_END' || fail 1
 link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
@@ -91,7 +102,7 @@ route show table all
 rule show
 LINUXNET_END
 
-[ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
+{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } || fail manifest
 printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.2","macAddress":"02:6c:ac:14:00:02","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
 printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
@@ -107,9 +118,9 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 10 ip web route replace default via 172.20.0.1 dev front table 1000
 11 ip web rule add priority 1000 from 172.20.0.2 lookup 1000
 ' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
+s=4; echo $s >>$r/stage
 mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || fail manifest
 echo b2 >/var/lib/linuxnet/generation || fail manifest
-
 : >$r/undo
 
 echo '@@ done'

@@ -22,7 +22,12 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
-if [ -s $r/undo ]; then s=3; read -r s <$r/stage; . $r/undo; : >$r/undo; fi
+if [ -s $r/undo ]; then
+    s=0
+    while read -r n; do s=$n; done <$r/stage
+    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; else . $r/undo; fi
+    : >$r/undo
+fi
 
 fail() {
     echo "@@ failed"
@@ -36,7 +41,12 @@ if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/genera
 if [ "$g" != a1 ]; then print_manifest; exit 75; fi
 
 s=0; echo $s >$r/stage
-printf '%s' 'if [ $s -ge 2 ]; then :
+printf '%s' 'if [ $s -ge 4 ]; then
+rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore 2>/dev/null || :
+echo b2 >/var/lib/linuxnet/generation 2>/dev/null || :
+else
+rm -f /var/lib/linuxnet/new/*
+if [ $s -ge 2 ]; then :
 nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 add element bridge linuxnet endpoints { "lewebfront" }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
@@ -63,8 +73,9 @@ rule add priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
 fi
+fi
 ' >$r/undo
-s=1; echo $s >$r/stage
+s=1; echo $s >>$r/stage
 ip -n web -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
@@ -78,17 +89,17 @@ ip -batch - <<'LINUXNET_END' || fail 2
 link del dev lewebfront
 LINUXNET_END
 
-s=2; echo $s >$r/stage
+s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 3
 delete element bridge linuxnet endpoints { "lewebfront" }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
 
-[ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new || fail manifest
+{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } || fail manifest
+s=4; echo $s >>$r/stage
 rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore || fail manifest
 echo b2 >/var/lib/linuxnet/generation || fail manifest
-
 : >$r/undo
 
 echo '@@ done'
