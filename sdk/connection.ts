@@ -20,20 +20,26 @@ export interface ConnectionArgs {
     privateKeyFile?: pulumi.Input<string>;
     /** Passphrase of an encrypted private key. A secret. Not with the transport "openssh": use an agent there. */
     privateKeyPassword?: pulumi.Input<string>;
-    /** OpenSSH certificate of the private key, the text itself. */
+    /** OpenSSH certificate of the private key, the text itself. Only with the transport "openssh". */
     certificate?: pulumi.Input<string>;
-    /** Path of the OpenSSH certificate of the private key. */
+    /** Path of the OpenSSH certificate of the private key. Only with the transport "openssh". */
     certificateFile?: pulumi.Input<string>;
     /** Password of the account. A secret. Not with the transport "openssh". */
     password?: pulumi.Input<string>;
-    /** Unix socket of an SSH agent. @default `$SSH_AUTH_SOCK`, when no key and no password is given; "openssh" as `ssh` does */
+    /**
+     * Unix socket of an SSH agent.
+     * @default `$SSH_AUTH_SOCK`, when no key and no password is given; with "openssh" as `ssh` does
+     */
     agentSocketPath?: pulumi.Input<string>;
     /**
      * The host's keys (`ssh-ed25519 AAAA...`) or their fingerprints (`SHA256:...`), in place of `knownHosts`. The transport
      * "openssh" takes keys only.
      */
     hostKey?: Many<string>;
-    /** Path of the known_hosts file. @default "~/.ssh/known_hosts"; as `port` with "openssh" */
+    /**
+     * Path of the known_hosts file; the machine's own, /etc/ssh/ssh_known_hosts, is read after it.
+     * @default "~/.ssh/known_hosts"; as `port` with "openssh"
+     */
     knownHosts?: pulumi.Input<string>;
     /**
      * "strict" refuses a host whose key is not known. "accept-new" writes the key of a host never seen before into

@@ -4,6 +4,7 @@ import { type Connection, describeConnection } from "../model/connection.js";
 import { expandHome } from "./home-path.js";
 import {
     findHostLines,
+    isPlainKey,
     judgeKey,
     keyType,
     orderHostKeyAlgorithms,
@@ -20,10 +21,14 @@ export interface HostKeyCheck {
     judge(key: string): ConnectionError | undefined;
 }
 
-/** Reads what is known about a host: `connection.hostKey`, else its known_hosts file. @throws ConnectionError */
-export function prepareHostKeyCheck(connection: Connection): HostKeyCheck {
+/**
+ * Reads what is known about a host: `connection.hostKey`, else its known_hosts file and then the machine's.
+ * @param systemFile another one, for tests
+ * @throws ConnectionError
+ */
+export function prepareHostKeyCheck(connection: Connection, systemFile = "/etc/ssh/ssh_known_hosts"): HostKeyCheck {
     return connection.hostKey === undefined
-        ? checkByKnownHosts(connection)
+        ? checkByKnownHosts(connection, systemFile)
         : checkByHostKey(connection, connection.hostKey);
 }
 
@@ -53,16 +58,19 @@ function checkByHostKey(connection: Connection, accepted: readonly string[]): Ho
     };
 }
 
-function checkByKnownHosts(connection: Connection): HostKeyCheck {
+function checkByKnownHosts(connection: Connection, systemFile: string): HostKeyCheck {
     const shown = connection.knownHosts ?? defaultKnownHosts;
     const path = expandHome(shown);
     const name = renderHostName(connection.host ?? "", connection.port ?? 22);
-    const text = readKnownHosts(connection, path);
-    const all = parseKnownHosts(text);
+    const system = readSystemFile(systemFile);
+    const all = [
+        ...parseKnownHosts(readKnownHosts(connection, path), shown),
+        ...parseKnownHosts(system ?? "", systemFile),
+    ];
     const lines = findHostLines(all, name);
     // Off port 22 OpenSSH also takes a key that is known under the bare name.
     const bareLines = name.startsWith("[") ? findHostLines(all, renderHostName(connection.host ?? "", 22)) : [];
-    const types = [...lines, ...bareLines].filter((line) => !line.isRevoked).map((line) => line.type);
+    const types = [...lines, ...bareLines].filter(isPlainKey).map((line) => line.type);
     return {
         algorithms: orderHostKeyAlgorithms(types),
         judge(key) {
@@ -73,15 +81,15 @@ function checkByKnownHosts(connection: Connection): HostKeyCheck {
                 case "revoked":
                     return refuse(
                         connection,
-                        `the host key ${describeKey(key)} is marked @revoked in line ${verdict.line.lineNumber} of ${shown}. ` +
+                        `the host key ${describeKey(key)} is marked @revoked in line ${verdict.line.lineNumber} of ${verdict.line.file}. ` +
                             "Do not use this host until it has a new key.",
                     );
                 case "changed":
                     return refuse(
                         connection,
                         `the host key has changed. The host shows ${describeKey(key)}, but line ${verdict.line.lineNumber} of ` +
-                            `${shown} has ${describeKey(verdict.line.key)}. Somebody may be listening in. If the host was made anew, ` +
-                            `check the fingerprint on its console, run \`ssh-keygen -R '${name}' -f ${shown}\` and add the line ` +
+                            `${verdict.line.file} has ${describeKey(verdict.line.key)}. Somebody may be listening in. If the host was made anew, ` +
+                            `check the fingerprint on its console, run \`ssh-keygen -R '${name}' -f ${verdict.line.file}\` and add the line ` +
                             `"${name} ${renderKey(key)}", or set connection.hostKey: "${renderKey(key)}".`,
                     );
                 case "unknown": {
@@ -89,9 +97,15 @@ function checkByKnownHosts(connection: Connection): HostKeyCheck {
                     if (bare === "known") return undefined;
                     if (bare !== "revoked" && connection.hostKeyPolicy === "accept-new")
                         return addKnownHost(connection, path, `${name} ${renderKey(key)}`);
+                    const authority = [...lines, ...bareLines].find((line) => line.isAuthority);
+                    const hint =
+                        authority === undefined
+                            ? ""
+                            : ` Line ${authority.lineNumber} of ${authority.file} trusts an authority that signs host keys, which only ` +
+                              'the transport "openssh" understands.';
                     return refuse(
                         connection,
-                        `the host key is unknown: ${describeKey(key)} is not in ${shown}. Check the fingerprint on the host's ` +
+                        `the host key is unknown: ${describeKey(key)} is not in ${shown}${system === undefined ? "" : ` or ${systemFile}`}.${hint} Check the fingerprint on the host's ` +
                             `console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then set connection.hostKey: ` +
                             `"${renderKey(key)}", or add the line "${name} ${renderKey(key)}" to ${shown}.`,
                     );
@@ -111,6 +125,15 @@ function readKnownHosts(connection: Connection, path: string): string {
             connection,
             `${connection.knownHosts ?? defaultKnownHosts} cannot be read (${code}). Correct connection.knownHosts, or set connection.hostKey.`,
         );
+    }
+}
+
+/** As OpenSSH, without a word when it is not there or not for us to read. */
+function readSystemFile(path: string): string | undefined {
+    try {
+        return readFileSync(path, "utf8");
+    } catch {
+        return undefined;
     }
 }
 

@@ -2,11 +2,14 @@ import { createHash, createHmac } from "node:crypto";
 
 /** One usable line of a known_hosts file. */
 export interface KnownHostLine {
+    readonly file: string;
     /** From 1. */
     readonly lineNumber: number;
     /** Comma separated patterns, or one hashed name. */
     readonly names: string;
     readonly isRevoked: boolean;
+    /** The key signs host keys and is none itself. */
+    readonly isAuthority: boolean;
     readonly type: string;
     /** Base64 of the key. */
     readonly key: string;
@@ -18,11 +21,11 @@ export type Verdict =
     | { readonly kind: "changed" | "revoked"; readonly line: KnownHostLine };
 
 /**
- * Reads known_hosts. Lines OpenSSH would not use are dropped as it does (comments, SSH 1, a type that is not the key's);
- * `@cert-authority` lines too, since host certificates are not supported.
+ * Reads known_hosts. Lines OpenSSH would not use are dropped as it does (comments, SSH 1, other markers, a type that is not
+ * the key's).
  * @see sshd(8), SSH_KNOWN_HOSTS FILE FORMAT
  */
-export function parseKnownHosts(text: string): KnownHostLine[] {
+export function parseKnownHosts(text: string, file = "known_hosts"): KnownHostLine[] {
     const lines: KnownHostLine[] = [];
     for (const [index, raw] of text.split("\n").entries()) {
         const words = raw.trim().split(/[ \t]+/);
@@ -30,8 +33,9 @@ export function parseKnownHosts(text: string): KnownHostLine[] {
         const marker = words[0]?.startsWith("@") ? words.shift() : undefined;
         const [names, type, key] = words;
         if (names === undefined || type === undefined || key === undefined) continue;
-        if ((marker !== undefined && marker !== "@revoked") || keyType(key) !== type) continue;
-        lines.push({ lineNumber: index + 1, names, isRevoked: marker === "@revoked", type, key });
+        const [isRevoked, isAuthority] = [marker === "@revoked", marker === "@cert-authority"];
+        if ((marker !== undefined && !isRevoked && !isAuthority) || keyType(key) !== type) continue;
+        lines.push({ file, lineNumber: index + 1, names, isRevoked, isAuthority, type, key });
     }
     return lines;
 }
@@ -48,14 +52,19 @@ export function findHostLines(lines: readonly KnownHostLine[], name: string): Kn
     );
 }
 
-/** Judges a key by the lines of its host, in the order OpenSSH does: revoked, equal, any other. */
+/** Judges a plain key by the lines of its host, in the order OpenSSH does: revoked, equal, any other; authorities say nothing of it. */
 export function judgeKey(lines: readonly KnownHostLine[], key: string): Verdict {
     const revoked = lines.find((line) => line.isRevoked && line.key === key);
     if (revoked !== undefined) return { kind: "revoked", line: revoked };
-    const valid = lines.filter((line) => !line.isRevoked);
+    const valid = lines.filter(isPlainKey);
     const [first] = valid;
     if (first === undefined) return { kind: "unknown" };
     return valid.some((line) => line.key === key) ? { kind: "known" } : { kind: "changed", line: first };
+}
+
+/** A key a host may show as it is. */
+export function isPlainKey(line: KnownHostLine): boolean {
+    return !line.isRevoked && !line.isAuthority;
 }
 
 /** `SHA256:...` as `ssh-keygen -lf` prints it. @param key base64 */

@@ -64,6 +64,7 @@ function renderCredentialOptions(connection: Connection, files: Partial<OpensshF
     const { agentSocketPath } = connection;
     return [
         ["IdentityFile", files.key && quotePath(files.key)],
+        ["CertificateFile", files.certificate && quotePath(files.certificate)],
         // Only the key given, unless an agent is given too.
         ["IdentitiesOnly", files.key === undefined || agentSocketPath !== undefined ? undefined : "yes"],
         ["IdentityAgent", agentSocketPath && quotePath(expandHome(agentSocketPath))],

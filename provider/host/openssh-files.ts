@@ -38,6 +38,12 @@ export function writeOpensshFiles(connection: Connection, source: KeySource | un
         return {
             ...(source?.text === undefined ? {} : { key: write("key", completeLines(source.text)) }),
             ...(source?.path === undefined ? {} : { key: expandHome(source.path) }),
+            ...(connection.certificate === undefined
+                ? {}
+                : { certificate: write("certificate", completeLines(connection.certificate)) }),
+            ...(connection.certificateFile === undefined
+                ? {}
+                : { certificate: expandHome(connection.certificateFile) }),
             ...(connection.hostKey === undefined
                 ? {}
                 : // Any name: the file is for this connection alone, whatever HostName or HostKeyAlias ~/.ssh/config gives it.

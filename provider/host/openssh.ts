@@ -50,12 +50,18 @@ async function chooseOpensshKey(connection: Connection): Promise<KeySource | und
     if (connection.password !== undefined)
         throw refuse('the transport "openssh" takes no password. Use a key or an agent, or the transport "ssh2".');
     const source = chooseKey(connection);
-    if (source?.path !== undefined)
-        await access(expandHome(source.path)).catch((error: NodeJS.ErrnoException) => {
+    const { certificateFile } = connection;
+    for (const [name, path] of [
+        [source?.name, source?.path],
+        [`certificate ${certificateFile}`, certificateFile],
+    ]) {
+        if (path === undefined) continue;
+        await access(expandHome(path)).catch((error: NodeJS.ErrnoException) => {
             throw refuse(
-                `${source.name} ${error.code === "ENOENT" ? "does not exist" : `cannot be read (${error.code})`}. Correct the path.`,
+                `${name} ${error.code === "ENOENT" ? "does not exist" : `cannot be read (${error.code})`}. Correct the path.`,
             );
         });
+    }
     return source;
 }
 

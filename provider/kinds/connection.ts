@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { later, many, shape } from "./schema.js";
+import { many, shape } from "./schema.js";
 
 const milliseconds = z.int("milliseconds are expected").min(0, "must not be negative");
 const path = z.string().min(1, "must not be empty");
@@ -23,8 +23,8 @@ const loginFields = {
     privateKey: z.string().optional(),
     privateKeyFile: path.optional(),
     privateKeyPassword: z.string().optional(),
-    certificate: later("Use the key without a certificate."),
-    certificateFile: later("Use the key without a certificate."),
+    certificate: z.string().optional(),
+    certificateFile: path.optional(),
     password: z.string().optional(),
     agentSocketPath: path.optional(),
     hostKey: many(
@@ -44,6 +44,7 @@ const loginFields = {
 const login = shape(loginFields);
 const hop = login
     .superRefine((value, context) => {
+        refuseCertificates(value, context);
         if (value.host === undefined)
             context.addIssue({
                 code: "custom",
@@ -71,6 +72,7 @@ type Arguments = z.output<typeof fields>;
 /** How a host is reached; stored with every default written out, so that dependents compare equal. */
 export const connection = fields
     .superRefine((value, context) => {
+        if (value.transport !== "openssh") refuseCertificates(value, context);
         for (const [name, message] of findConflicts(value))
             context.addIssue({ code: "custom", path: [name], message, input: value });
     })
@@ -85,6 +87,8 @@ function findConflicts(value: Arguments): [keyof Arguments, string][] {
     if (value.host === undefined)
         found.push(["host", 'is required (or transport: "local" for the machine the program runs on)']);
     if (value.transport !== "openssh") return found;
+    if (value.certificate !== undefined && value.certificateFile !== undefined)
+        found.push(["certificateFile", "is a second one beside certificate. Give one of them"]);
     if (value.password !== undefined)
         found.push([
             "password",
@@ -106,6 +110,14 @@ function findConflicts(value: Arguments): [keyof Arguments, string][] {
             'is not for the transport "openssh". Write ProxyJump into ~/.ssh/config, or use the transport "ssh2"',
         ]);
     return found;
+}
+
+function refuseCertificates(value: z.output<typeof login>, context: z.core.$RefinementCtx): void {
+    for (const name of ["certificate", "certificateFile"] as const) {
+        if (value[name] === undefined) continue;
+        const message = 'is for the transport "openssh" only. Use that, or the key without a certificate';
+        context.addIssue({ code: "custom", path: [name], message, input: value });
+    }
 }
 
 /** With "openssh" what is not given stays out: there ~/.ssh/config decides. */

@@ -14,6 +14,9 @@ export interface Connection {
     readonly privateKeyFile?: string;
     /** Passphrase of the private key. */
     readonly privateKeyPassword?: string;
+    /** Certificate of the private key in OpenSSH form; only with the transport "openssh". */
+    readonly certificate?: string;
+    readonly certificateFile?: string;
     readonly password?: string;
     /** Unix socket of an agent; `$SSH_AUTH_SOCK` when no other credential is given. */
     readonly agentSocketPath?: string;

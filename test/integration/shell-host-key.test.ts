@@ -112,6 +112,39 @@ test("host key: accept-new writes a new key down once, and takes no changed or r
     );
 });
 
+const address = (): string => host.address;
+
+const knownHostsFiles: readonly [string, () => string, string][] = [
+    ["nothing", () => "", "unknown"],
+    ["the key", () => `${address()} ${keys.ed25519}\n`, "known"],
+    ["another key", () => `${address()} ${strangeKey}\n`, "changed"],
+    ["another key first", () => `${address()} ${strangeKey}\n${address()} ${keys.ed25519}\n`, "known"],
+    ["the key revoked", () => `${address()} ${keys.ed25519}\n@revoked * ${keys.ed25519}\n`, "revoked"],
+    ["another key revoked", () => `${address()} ${keys.ed25519}\n@revoked * ${strangeKey}\n`, "known"],
+    ["an authority only", () => `@cert-authority * ${strangeKey}\n`, "unknown"],
+    ["the key as an authority", () => `@cert-authority * ${keys.ed25519}\n`, "unknown"],
+    ["an authority beside the key", () => `@cert-authority * ${strangeKey}\n${address()} ${keys.ed25519}\n`, "known"],
+    ["an unknown marker", () => `@other ${address()} ${keys.ed25519}\n`, "unknown"],
+    ["a pattern", () => `198.*,!${address()}0 ${keys.ed25519}\n`, "known"],
+    ["a negation", () => `198.*,!${address()} ${keys.ed25519}\n`, "unknown"],
+    ["another port", () => `[${address()}]:2222 ${keys.ed25519}\n`, "unknown"],
+    ["the key of another type", () => `${address()} ${keys.ed25519.replace("ssh-ed25519", "ssh-rsa")}\n`, "unknown"],
+];
+
+test.each(knownHostsFiles)(
+    "host key: with %s in known_hosts, ssh2 judges as the system's ssh",
+    async (_name, text, expected) => {
+        const verdictOf = async (transport: "ssh2" | "openssh") => {
+            const connection = byKnownHosts(text(), { transport });
+            const error = await expectToOpen(connection).catch((reason: unknown) => reason);
+            if (error === undefined) return "known";
+            const [, kind] = /(unknown|changed|revoked)/.exec((error as Error).message) ?? [];
+            return kind;
+        };
+        expect([await verdictOf("ssh2"), await verdictOf("openssh")]).toEqual([expected, expected]);
+    },
+);
+
 test("known_hosts: finds the lines ssh-keygen finds", async () => {
     const names = [
         "edge",
@@ -137,6 +170,7 @@ test("known_hosts: finds the lines ssh-keygen finds", async () => {
     const lines = patterns.flatMap((pattern) => [
         `${pattern} ${keys.ed25519}`,
         `@revoked ${pattern} ${keys.rsa} gone`,
+        `@cert-authority ${pattern} ${keys.ecdsa} ours`,
         "",
         "# edge",
     ]);

@@ -25,6 +25,7 @@ beforeAll(async () => {
     lab = await createLab({ hosts: 2 });
     [host, other] = lab.hosts as [LabHost, LabHost];
     writeFileSync(key, host.connection.privateKey, { mode: 0o600 });
+    await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, "ca")]);
     // ssh looks for ~/.ssh/config in the home of the account, whatever $HOME says: -F stands for it here.
     const { stdout: ssh } = await execa("which", ["ssh"]);
     writeFileSync(join(folder, "ssh"), `#!/bin/sh\nexec ${ssh} -F ${config} "$@"\n`, { mode: 0o755 });
@@ -220,6 +221,50 @@ test("openssh: the private key is in no argument, and no file is left during the
     await refusalOf(openssh({ port: 2299 }));
     await refusalOf(openssh({ hostKey: [strangeKey] }));
     expect(filesLeft()).toEqual(before);
+});
+
+/** Signs a public key, both as files in the folder. @returns path of the certificate */
+async function sign(name: string, publicKey: string, ...options: string[]): Promise<string> {
+    writeFileSync(join(folder, `${name}.pub`), `${publicKey.trim()}\n`);
+    await execa("ssh-keygen", ["-q", "-s", join(folder, "ca"), "-I", name, ...options, join(folder, `${name}.pub`)]);
+    return join(folder, `${name}-cert.pub`);
+}
+
+test("openssh: a user certificate is taken as a file and as text, and nothing of it is left", async () => {
+    await host.exec(
+        `cat >/run/ca.pub
+        { echo TrustedUserCAKeys /run/ca.pub; echo AuthorizedKeysFile none; cat /etc/ssh/sshd_config; } >/run/ca.conf
+        /usr/sbin/sshd -p 2250 -f /run/ca.conf`,
+        { stdin: readFileSync(join(folder, "ca.pub"), "utf8") },
+    );
+    const pair = generateKeyPair();
+    const certificateFile = await sign("user", pair.public, "-n", "root", "-V", "+1h");
+    const changes = { port: 2250, privateKey: pair.private };
+    const before = filesLeft();
+    expect(await addressBehind(openssh({ ...changes, certificateFile }))).toMatch(/^0 /);
+    const certificate = readFileSync(certificateFile, "utf8");
+    expect(await addressBehind(openssh({ ...changes, certificate }))).toMatch(/^0 /);
+    expect((await refusalOf(openssh(changes))).message).toContain("no credential was accepted");
+    const missing = await refusalOf(openssh({ ...changes, certificateFile: "/nonexistent/key-cert.pub" }));
+    expect(missing.message).toMatch(/: certificate \/nonexistent\/key-cert\.pub does not exist\. Correct the path\.$/);
+    expect(filesLeft()).toEqual(before);
+});
+
+test("openssh: @cert-authority in known_hosts vouches for a host; ssh2 says that it cannot read that", async () => {
+    const certificate = await sign("host", host.connection.hostKey, "-h", "-n", host.address);
+    await host.exec(
+        `cat >/etc/ssh/ssh_host_ed25519_key-cert.pub
+        { echo HostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub; cat /etc/ssh/sshd_config; } >/run/host-ca.conf
+        /usr/sbin/sshd -p 2251 -f /run/host-ca.conf`,
+        { stdin: readFileSync(certificate, "utf8") },
+    );
+    const authority = readFileSync(join(folder, "ca.pub"), "utf8");
+    const connection = byKnownHosts(`@cert-authority * ${authority}`, { port: 2251 });
+    expect(await addressBehind(connection)).toMatch(/^0 /);
+    expect((await refusalOf({ ...connection, port: 22 })).message).toContain("the host key is unknown");
+    expect((await refusalOf({ ...connection, transport: "ssh2" })).message).toContain(
+        `Line 1 of ${file} trusts an authority that signs host keys, which only the transport "openssh" understands.`,
+    );
 });
 
 test("openssh: a key text with Windows line ends or without a last one is taken", async () => {

@@ -60,6 +60,14 @@ test.each([
     ["another key revoked", `edge ssh-ed25519 ${key}\n@revoked * ssh-ed25519 ${otherKey}`, "edge", 22, "known"],
     ["only a revoked other key", `@revoked edge ssh-ed25519 ${otherKey}`, "edge", 22, "unknown"],
     ["a certificate authority", `@cert-authority edge ssh-ed25519 ${key}`, "edge", 22, "unknown"],
+    [
+        "an authority beside the key",
+        `@cert-authority * ssh-ed25519 ${otherKey}\nedge ssh-ed25519 ${key}`,
+        "edge",
+        22,
+        "known",
+    ],
+    ["another marker", `@other edge ssh-ed25519 ${key}`, "edge", 22, "unknown"],
     ["a comment", `# edge ssh-ed25519 ${key}`, "edge", 22, "unknown"],
     ["a comment at the end", `edge ssh-ed25519 ${key} root@edge`, "edge", 22, "known"],
     ["tabs, spaces and CRLF", `  edge\tssh-ed25519  ${key}\r\n`, "edge", 22, "known"],
@@ -69,6 +77,20 @@ test.each([
 ])("known_hosts: judges %s", (_name, text, host, port, expected) => {
     const lines = findHostLines(parseKnownHosts(text), renderHostName(host, port));
     expect(judgeKey(lines, key).kind).toBe(expected);
+});
+
+test("known_hosts: keeps the lines of authorities, with where they stand", () => {
+    expect(parseKnownHosts(`# mine\n@cert-authority *.example.com ssh-ed25519 ${key}\n`, "/k")).toEqual([
+        {
+            file: "/k",
+            lineNumber: 2,
+            names: "*.example.com",
+            isRevoked: false,
+            isAuthority: true,
+            type: "ssh-ed25519",
+            key,
+        },
+    ]);
 });
 
 test("known_hosts: a changed key names the line that says otherwise", () => {

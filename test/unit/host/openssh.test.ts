@@ -19,6 +19,7 @@ test.each([
     ["a port and a user", { port: 22, user: "root" }, {}, ["-p 22", "-l root"], []],
     ["a key", {}, { key: "/k" }, ['IdentityFile="/k"', "IdentitiesOnly=yes"], ["IdentityAgent"]],
     ["a strange path", {}, { key: '/a "b" 100%d' }, ['IdentityFile="/a \\"b\\" 100%%d"'], []],
+    ["a certificate", {}, { key: "/k", certificate: "/c d" }, ['CertificateFile="/c d"', "IdentitiesOnly=yes"], []],
     ["an agent", { agentSocketPath: "/a b" }, { key: "/k" }, ['IdentityAgent="/a b"'], ["IdentitiesOnly"]],
     ["known_hosts", { knownHosts: "/k" }, {}, ['UserKnownHostsFile="/k"', "StrictHostKeyChecking=yes"], []],
     [

@@ -26,6 +26,11 @@ test.each([
         { host: "edge", transport: "openssh", port: 22, user: "deploy", knownHosts: "/k" },
         { host: "edge", transport: "openssh", port: 22, user: "deploy", knownHosts: "/k" },
     ],
+    [
+        "openssh with a certificate",
+        { host: "edge", transport: "openssh", certificateFile: "/c" },
+        { host: "edge", transport: "openssh", certificateFile: "/c" },
+    ],
     ["local, without a host", { transport: "local" }, { transport: "local", ...login }],
     [
         "a bastion, as a list",
@@ -99,6 +104,21 @@ test.each([
         "a bastion to this machine",
         { transport: "local", proxy: [{ host: "a", password: "geheim" }] },
         'proxy: is not for the transport "local".',
+    ],
+    [
+        "two certificates",
+        { host: "edge", transport: "openssh", certificate: "geheim", certificateFile: "/c" },
+        'certificateFile: is a second one beside certificate. Give one of them (got "/c").',
+    ],
+    [
+        "a certificate over ssh2",
+        { host: "edge", certificate: "geheim" },
+        'certificate: is for the transport "openssh" only. Use that, or the key without a certificate.',
+    ],
+    [
+        "a certificate file on a bastion",
+        { host: "edge", proxy: { host: "a", certificateFile: "/geheim" } },
+        'proxy[0].certificateFile: is for the transport "openssh" only. Use that, or the key without a certificate.',
     ],
     ["a number for a password", { host: "edge", password: 5 }, "password: a text is expected."],
 ])("connection: refuses %s", (_name, input, expected) => {
