@@ -47,10 +47,10 @@ export interface Handler {
 }
 
 /** Inputs that every resource has beside its arguments; written by the SDK and by check. */
-const internals = ["__provider", "owner", "connection", "key"] as const;
+const internals = ["__provider", "owner", "connection", "objectKey"] as const;
 
 /** A change of these touches nothing on the host. */
-const ofTheProgramOnly = new Set(["connection", "key"]);
+const ofTheProgramOnly = new Set(["connection", "objectKey"]);
 
 const ownerOf = (props: Props) => props["owner"] as Owner;
 const connectionOf = (props: Props) => props["connection"] as Connection;
@@ -169,7 +169,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         machineId?: string,
     ): Promise<{ id: string; outs: Props }> {
         const owner = ownerOf(inputs);
-        const key = inputs["key"] as string;
+        const key = inputs["objectKey"] as string;
         const host = await sessionOf(connectionOf(inputs));
         if (machineId !== undefined) refuseOtherMachine(host, machineId);
         const hostId = (inputs["host"] as { id?: string } | undefined)?.id;
@@ -202,11 +202,12 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         async check(olds, news) {
             const checked = checkInputs(kindName, kind.schema, news);
             const urn = ownerOf(news)?.urn;
-            const key = olds["key"] ?? (typeof urn === "string" && !hasUnknown(urn) ? keyOf(kindName, urn) : undefined);
+            const isKnown = typeof urn === "string" && !hasUnknown(urn);
+            const objectKey = olds["objectKey"] ?? (isKnown ? keyOf(kindName, urn) : undefined);
             const mixed = checked.failures.length > 0 ? [] : refuseMixedMachines(checked.inputs);
             const title = `${kindTitles[kindName]} "${ownerOf(news)?.name}"`;
             return {
-                inputs: withoutUndefined({ ...checked.inputs, key }),
+                inputs: withoutUndefined({ ...checked.inputs, objectKey }),
                 failures: [
                     ...checked.failures,
                     ...mixed.map((reason) => ({ property: "", reason: `${title}: ${reason}` })),

@@ -17,7 +17,7 @@ import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { ForeignRoute, HostFacts } from "../model/world.js";
 import { type BuildContext, describeObject, type ObjectKind } from "./kind.js";
-import { addressRange, ipv4, labels, later, mtu, ref, shape } from "./schema.js";
+import { addressRange, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5), counted from the inner frame's payload. */
 const vxlanOverhead = 50;
@@ -31,7 +31,7 @@ const peer = shape(
 const schema = shape({
     network: ref("network"),
     vni: z.int().min(1, "must be 1 to 16777215").max(16777215, "must be 1 to 16777215"),
-    peers: z.array(peer).default([]),
+    peers: z.array(known(peer)).default([]),
     remoteEndpoints: later("Forwarding follows the peers' ranges.", []),
     local: ipv4.optional(),
     port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),

@@ -25,7 +25,7 @@ const schema = shape({
     ]),
     ports: later("Write one PortMapping for each, with hostPort and targetPort.", []),
     hostAddress: many(ipv4).optional(),
-    existingFlows: later("tcp connections go on until they end, udp flows are cut."),
+    existingFlows: later("Leave it out: tcp connections go on until they end, udp flows are cut."),
     drainTimeoutMs: later("Leave it out.", 0),
     sourceAddress: later('Clients keep their address: "keep".', "keep"),
     publishOn: later("A mapping is on the host of its target."),

@@ -46,7 +46,7 @@ export function one<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>> {
         });
         return z.NEVER;
     };
-    return z.preprocess(unwrap, schema) as never;
+    return z.preprocess(unwrap, known(schema)) as never;
 }
 
 /** An argument of the contract that this version refuses unless it has its default. */

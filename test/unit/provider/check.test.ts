@@ -1,0 +1,554 @@
+import { expect, test } from "vitest";
+import type { Props } from "../../../provider/lifecycle.js";
+import type { Kind } from "../../../provider/model/kind.js";
+import {
+    check,
+    endpoint,
+    examples,
+    host,
+    kindNames,
+    network,
+    owner,
+    refusals,
+    sandbox,
+    schemaOf,
+    unknown,
+} from "./examples.js";
+
+test.each(kindNames)("%s: accepts every supported argument", async (kind) => {
+    expect(await refusals(kind, examples[kind])).toEqual([]);
+});
+
+test.each(kindNames)("%s: checking what was checked changes nothing", async (kind) => {
+    for (const args of [examples[kind], minimal[kind]]) {
+        const { inputs } = await check(kind, args);
+        const again = await check(kind, inputs, inputs);
+        expect(again).toEqual({ inputs, failures: [] });
+    }
+});
+
+/** What must be given, and nothing else. */
+const minimal: Readonly<Record<Kind, Props>> = {
+    host: { connection: { host: "203.0.113.10" } },
+    network: { host, subnet: "172.20.0.0/24" },
+    sandbox: { host },
+    endpoint: { sandbox, network },
+    "port-mapping": { target: endpoint },
+    "firewall-policy": { target: endpoint },
+    "overlay-tunnel": { network, vni: 42 },
+};
+
+const written: Readonly<Record<Kind, Props>> = {
+    host: { labels: {} },
+    network: {
+        host,
+        subnet: "172.20.0.0/24",
+        driver: "bridge",
+        reserved: [],
+        internal: false,
+        isolateEndpoints: false,
+        masquerade: true,
+        attachable: false,
+        labels: {},
+    },
+    sandbox: { host, sysctls: {}, labels: {} },
+    endpoint: { sandbox, network, gatewayPriority: 0, labels: {} },
+    "port-mapping": { target: [endpoint], protocol: ["tcp"], labels: {} },
+    "firewall-policy": { target: [endpoint], defaultAction: "drop", priority: 0, labels: {} },
+    "overlay-tunnel": { network, vni: 42, peers: [], port: 4789, labels: {} },
+};
+
+const connection = {
+    host: "203.0.113.10",
+    port: 22,
+    user: "root",
+    knownHosts: "~/.ssh/known_hosts",
+    hostKeyPolicy: "strict",
+    transport: "ssh2",
+    sudo: false,
+    dialTimeoutMs: 15_000,
+    keepAliveMs: 10_000,
+    lockTimeoutMs: 60_000,
+    operationTimeoutMs: 120_000,
+};
+
+test.each(kindNames)("%s: writes its defaults out, and the connection's", async (kind) => {
+    const { inputs, failures } = await check(kind, minimal[kind]);
+    const { objectKey, ...rest } = inputs;
+    expect(failures).toEqual([]);
+    expect(rest).toEqual({ __provider: "x", owner, connection, ...written[kind] });
+    if (kind !== "host") expect(objectKey).toMatch(/^l[a-z][0-9a-f]{12}$/);
+});
+
+test.each([
+    ["network", { subnet: ["172.20.0.0/24"] }, { subnet: "172.20.0.0/24" }],
+    ["network", { reserved: "172.20.0.9" }, { reserved: ["172.20.0.9"] }],
+    ["network", { ipRange: "172.20.0.1 - 172.20.0.9" }, { ipRange: "172.20.0.1-172.20.0.9" }],
+    [
+        "sandbox",
+        { sysctls: { "net.core.x": 5, "net.ipv4.ip_local_port_range": "1024\t  65000 " } },
+        { sysctls: { "net.core.x": "5", "net.ipv4.ip_local_port_range": "1024 65000" } },
+    ],
+    ["endpoint", { macAddress: "02-6C-AC-14-00-05" }, { macAddress: "02:6c:ac:14:00:05" }],
+    ["port-mapping", { hostPort: "8080", targetPort: " 80-81 " }, { hostPort: 8080, targetPort: "80-81" }],
+    ["port-mapping", { hostAddress: "127.0.0.1", protocol: "udp" }, { hostAddress: ["127.0.0.1"], protocol: ["udp"] }],
+    ["port-mapping", { target: { endpoint, port: "80" } }, { target: [{ endpoint, port: 80 }] }],
+    [
+        "firewall-policy",
+        { ingress: [{ action: "allow", from: "10.0.0.1", protocol: "tcp", ports: ["80", "90 - 92", "53/udp"] }] },
+        { ingress: [{ action: "allow", from: ["10.0.0.1/32"], protocol: ["tcp"], ports: [80, "90-92", "53/udp"] }] },
+    ],
+    ["firewall-policy", { egress: [{ action: "drop" }] }, { egress: [{ action: "drop", protocol: [], ports: [] }] }],
+] as [Kind, Props, Props][])("%s: stores %j as %j", async (kind, args, stored) => {
+    const { inputs, failures } = await check(kind, { ...minimal[kind], ...args });
+    expect(failures).toEqual([]);
+    expect(inputs).toMatchObject(stored);
+});
+
+/** The value with one part of it, at any depth, unknown; once for each part. */
+function* withUnknown(value: unknown): Iterable<unknown> {
+    yield unknown;
+    if (typeof value !== "object" || value === null) return;
+    for (const [name, part] of Object.entries(value)) {
+        for (const changed of withUnknown(part)) {
+            yield Array.isArray(value)
+                ? value.map((each, i) => (String(i) === name ? changed : each))
+                : { ...value, [name]: changed };
+        }
+    }
+}
+
+test.each(kindNames)(
+    "%s: accepts an unknown value in place of every argument, and of every part of one",
+    async (kind) => {
+        for (const name of Object.keys(schemaOf(kind).shape)) {
+            const args = { ...examples[kind], [name]: unknown };
+            const { inputs, failures } = await check(kind, args);
+            expect({ name, failures }).toEqual({ name, failures: [] });
+            expect(JSON.stringify(inputs[name]), name).toContain(unknown);
+        }
+        for (const [name, value] of Object.entries(examples[kind])) {
+            for (const changed of withUnknown(value)) {
+                const { inputs, failures } = await check(kind, { ...examples[kind], [name]: changed });
+                expect({ changed, failures }).toEqual({ changed, failures: [] });
+                expect(JSON.stringify(inputs), name).toContain(unknown);
+            }
+        }
+    },
+);
+
+test.each(kindNames)("%s: finds what is wrong beside unknown values", async (kind) => {
+    const args = Object.fromEntries(Object.keys(examples[kind]).map((name) => [name, unknown]));
+    expect(await refusals(kind, { ...args, labels: { a: 1 } })).toEqual(["labels.a: a text is expected (got 1)."]);
+});
+
+/** Arguments of the contract that come later, with a value that is refused and the default that is not. */
+const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unknown, defaultValue?: unknown]>>>> = {
+    host: {
+        triggers: [["a"], []],
+        addressPools: [[{ base: "10.0.0.0/8", size: 24 }]],
+        sysctls: [{ "vm.swappiness": "1" }, {}],
+        cooperate: [true, false],
+        deleteUnreachable: [true, false],
+        adopt: [true, false],
+    },
+    network: {
+        ipv4: [false, true],
+        ipv6: [true, false],
+        hostAccess: [false, true],
+        defaultPolicy: ["deny", "network"],
+        directAccess: [true, false],
+        parent: ["eth0"],
+        mode: ["private"],
+        vlan: [20],
+        existing: [true, false],
+        interfaceName: ["br0"],
+        dns: [{ mode: "server" }],
+        routes: [[{ to: "10.0.0.0/8", via: "172.20.0.9" }], []],
+        extraHosts: [{ a: "10.0.0.1" }, {}],
+        defaultHostAddress: ["127.0.0.1"],
+        addressPools: [[]],
+        adopt: [true, false],
+    },
+    sandbox: {
+        hostname: ["db"],
+        namespace: ["mine"],
+        networkMode: ["host", "private"],
+        dns: [{ servers: ["10.0.0.1"] }],
+        extraHosts: [{ a: "host-gateway" }, {}],
+        forwarding: [true, false],
+        adopt: [true, false],
+    },
+    endpoint: {
+        ipv6Address: ["fd00::1"],
+        aliases: [["api.internal"], []],
+        routes: [[{ to: "10.0.0.0/8", via: "172.20.0.9" }], []],
+        allowedAddresses: [["10.0.0.0/8"], []],
+        adopt: [true, false],
+    },
+    "port-mapping": {
+        ports: [["8080:80"], []],
+        existingFlows: ["cut"],
+        drainTimeoutMs: [5, 0],
+        sourceAddress: ["masquerade", "keep"],
+        publishOn: [["x"]],
+        adopt: [true, false],
+    },
+    "firewall-policy": { existingFlows: ["cut", "drain"], adopt: [true, false] },
+    "overlay-tunnel": {
+        remoteEndpoints: [[{ address: "10.0.0.1" }], []],
+        encryption: ["ipsec", "none"],
+        key: ["SECRET"],
+        learning: [true, false],
+        adopt: [true, false],
+    },
+};
+
+test.each(kindNames)(
+    "%s: every argument of the contract is either supported or refused with a sentence",
+    async (kind) => {
+        expect(Object.keys(schemaOf(kind).shape).sort()).toEqual(
+            [...Object.keys(examples[kind]), ...Object.keys(later[kind])].sort(),
+        );
+        for (const [name, [value, defaultValue]] of Object.entries(later[kind])) {
+            const [sentence = "", ...more] = await refusals(kind, { ...minimal[kind], [name]: value });
+            expect(more).toEqual([]);
+            expect(sentence).toMatch(new RegExp(`^${name}: is not supported yet\\. [A-Z"].*[^.]( \\(got .*\\))?\\.$`));
+            if (defaultValue === undefined) continue;
+            const { inputs, failures } = await check(kind, { ...minimal[kind], [name]: defaultValue });
+            expect({ name, failures, stored: inputs[name] }).toEqual({ name, failures: [], stored: defaultValue });
+        }
+    },
+);
+
+test.each([
+    ["icmpTypes", ["echo-request"]],
+    ["rejectWith", "tcp reset"],
+    ["limit", { rate: "20/minute" }],
+    ["log", true],
+])("firewall rule: %s is refused with a sentence", async (name, value) => {
+    const [sentence] = await refusals("firewall-policy", {
+        target: endpoint,
+        ingress: [{ action: "allow", [name]: value }],
+    });
+    expect(sentence).toMatch(new RegExp(`^ingress\\[0\\]\\.${name}: is not supported yet\\. `));
+});
+
+const peers =
+    'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected';
+const port = 'is no port (1-65535), no range such as "8000-8010" and no port with its protocol such as "53/udp"';
+const rule = (args: Props) => ({ ingress: [{ action: "allow", ...args }] });
+
+test.each([
+    ["host", { underlayAddress: "edge" }, 'underlayAddress: "edge" is not an IPv4 address such as 172.20.0.10.'],
+    ["host", { publicAddress: "" }, 'publicAddress: must not be empty (got "").'],
+    ["host", { labels: "x" }, 'labels: an object of names and values is expected (got "x").'],
+    ["network", { host: undefined }, "host: is required (a Host is expected)."],
+    ["network", { host: "edge" }, 'host: a Host is expected (got "edge").'],
+    ["network", { host: sandbox }, 'host.kind: a Host is expected (got "sandbox").'],
+    [
+        "network",
+        { host: { kind: "host", id: "edge" } },
+        'host.id: "edge" is not an id of pulumi-linuxnet. Pass the resource object or its output "reference".',
+    ],
+    ["network", { name: 5 }, "name: a text is expected (got 5)."],
+    ["network", { name: "" }, 'name: must not be empty (got "").'],
+    ["network", { name: "x".repeat(64) }, `name: must have at most 63 characters (got "${"x".repeat(64)}").`],
+    [
+        "network",
+        { driver: "overlay" },
+        'driver: only "bridge" is supported yet. Docker\'s "overlay" is an OverlayNetwork here, "none" a Sandbox without endpoints, "host" comes as Sandbox.networkMode.',
+    ],
+    [
+        "network",
+        { driver: "macvlan" },
+        'driver: only "bridge" is supported yet. Docker\'s "overlay" is an OverlayNetwork here, "none" a Sandbox without endpoints, "host" comes as Sandbox.networkMode (got "macvlan").',
+    ],
+    ["network", { subnet: undefined }, "subnet: is required (a text is expected)."],
+    [
+        "network",
+        { subnet: "172.20.0.5/24" },
+        'subnet: "172.20.0.5/24" has bits set behind its prefix; the network is 172.20.0.0/24.',
+    ],
+    ["network", { subnet: "fd00::/64" }, 'subnet: "fd00::/64" is IPv6, which is not supported yet; give an IPv4 one.'],
+    [
+        "network",
+        { subnet: ["172.20.0.0/24", "fd00::/64"] },
+        'subnet: one value is expected; a second one, for IPv6, is not supported yet (got ["172.20.0.0/24","fd00::/64"]).',
+    ],
+    ["network", { gateway: "172.20.0.1/24" }, 'gateway: "172.20.0.1/24" is not an IPv4 address such as 172.20.0.10.'],
+    [
+        "network",
+        { ipRange: "172.20.0.9" },
+        'ipRange: "172.20.0.9" is not a range such as 172.20.0.128/25 or 172.20.0.10-172.20.0.20.',
+    ],
+    ["network", { reserved: ["172.20.0.9", 1] }, "reserved[1]: a text is expected (got 1)."],
+    ["network", { internal: "yes" }, 'internal: true or false is expected (got "yes").'],
+    ["network", { isolateEndpoints: 1 }, "isolateEndpoints: true or false is expected (got 1)."],
+    ["network", { masquerade: null }, "masquerade: true or false is expected (got null)."],
+    ["network", { attachable: "no" }, 'attachable: true or false is expected (got "no").'],
+    ["network", { mtu: 57 }, "mtu: must be at least 576 bytes (got 57)."],
+    ["network", { mtu: 65536 }, "mtu: must be at most 65535 bytes (got 65536)."],
+    ["network", { mtu: "1500" }, 'mtu: a number is expected (got "1500").'],
+    ["network", { mtu: 1400.5 }, "mtu: a whole number is expected (got 1400.5)."],
+    ["network", { labels: { a: 1 } }, "labels.a: a text is expected (got 1)."],
+    [
+        "sandbox",
+        { name: "$(id)" },
+        'name: "$(id)" is not a namespace name: up to 63 letters, digits, "-", "_" or ".", the first a letter, a digit or "_".',
+    ],
+    [
+        "sandbox",
+        { sysctls: { "kernel.hostname": "x" } },
+        'sysctls.kernel.hostname: only keys below net.* are per namespace, such as net.ipv4.ip_unprivileged_port_start (got "x").',
+    ],
+    [
+        "sandbox",
+        { sysctls: { "net/ipv4/../../kernel/hostname": "x" } },
+        'sysctls.net/ipv4/../../kernel/hostname: only keys below net.* are per namespace, such as net.ipv4.ip_unprivileged_port_start (got "x").',
+    ],
+    [
+        "sandbox",
+        { sysctls: { "net.ipv4.//.//.kernel.hostname": "x" } },
+        'sysctls.net.ipv4.//.//.kernel.hostname: only keys below net.* are per namespace, such as net.ipv4.ip_unprivileged_port_start (got "x").',
+    ],
+    ["sandbox", { sysctls: { "net.core.x": true } }, "sysctls.net.core.x: a text or a number is expected (got true)."],
+    ["endpoint", { network: sandbox }, 'network.kind: a Network is expected (got "sandbox").'],
+    ["endpoint", { sandbox: undefined }, "sandbox: is required (a Sandbox is expected)."],
+    [
+        "endpoint",
+        { ipv4Address: "172.20.0.300" },
+        'ipv4Address: "172.20.0.300" is not an IPv4 address such as 172.20.0.10.',
+    ],
+    [
+        "endpoint",
+        { macAddress: "01:00:5e:00:00:01" },
+        'macAddress: "01:00:5e:00:00:01" is a multicast address; an endpoint needs a unicast one (first byte even).',
+    ],
+    [
+        "endpoint",
+        { interfaceName: "default" },
+        'interfaceName: "default" is not an interface name: 1 to 15 letters, digits, "-", "_" or "."; not "lo", "all" or "default".',
+    ],
+    ["endpoint", { gatewayPriority: "high" }, 'gatewayPriority: a whole number or "never" is expected (got "high").'],
+    ["port-mapping", { target: network }, 'target[0].kind: an Endpoint is expected (got "network").'],
+    [
+        "port-mapping",
+        { target: [] },
+        "target: one Endpoint is expected; several targets are not supported yet (got []).",
+    ],
+    [
+        "port-mapping",
+        { target: [{ endpoint, weight: 5 }] },
+        "target[0].weight: is not supported yet. Every target counts the same (got 5).",
+    ],
+    ["port-mapping", { hostPort: 0 }, 'hostPort: "0" is not a port (1-65535) or a range such as 8000-8010.'],
+    ["port-mapping", { hostPort: "8010-8000" }, 'hostPort: "8010-8000" ends before it begins.'],
+    [
+        "port-mapping",
+        { targetPort: [80] },
+        "targetPort: a port number or a range such as 8000-8010 is expected (got [80]).",
+    ],
+    ["port-mapping", { protocol: "sctp" }, 'protocol[0]: "tcp" or "udp" is expected ("sctp" is not supported yet).'],
+    [
+        "port-mapping",
+        { protocol: ["tcp", "icmp"] },
+        'protocol[1]: "tcp" or "udp" is expected ("sctp" is not supported yet) (got "icmp").',
+    ],
+    [
+        "port-mapping",
+        { hostAddress: ["127.0.0.1", "::1"] },
+        'hostAddress[1]: "::1" is IPv6, which is not supported yet; give an IPv4 one.',
+    ],
+    ["firewall-policy", { target: [] }, "target: is empty. Name at least one Endpoint, Sandbox or Network (got [])."],
+    ["firewall-policy", { target: host }, 'target[0].kind: an Endpoint, Sandbox or Network is expected (got "host").'],
+    ["firewall-policy", { ingress: { action: "allow" } }, 'ingress: a list is expected (got {"action":"allow"}).'],
+    ["firewall-policy", { ingress: ["allow"] }, 'ingress[0]: an object is expected (got "allow").'],
+    ["firewall-policy", { ingress: [{}] }, 'ingress[0].action: is required ("allow", "drop" or "reject" is expected).'],
+    [
+        "firewall-policy",
+        { ingress: [{ action: "accept" }] },
+        'ingress[0].action: "allow", "drop" or "reject" is expected (got "accept").',
+    ],
+    ["firewall-policy", rule({ from: "office" }), `ingress[0].from[0]: ${peers} (got "office").`],
+    [
+        "firewall-policy",
+        rule({ from: ["any", "fd00::/8"] }),
+        'ingress[0].from[1]: IPv6 is not supported yet; give an IPv4 address or CIDR (got "fd00::/8").',
+    ],
+    [
+        "firewall-policy",
+        rule({ from: host }),
+        'ingress[0].from[0].kind: an Endpoint, Sandbox or Network is expected (got "host").',
+    ],
+    [
+        "firewall-policy",
+        rule({ protocol: "http" }),
+        'ingress[0].protocol[0]: "tcp", "udp", "sctp", "icmp" or an IANA protocol number is expected (got "http").',
+    ],
+    [
+        "firewall-policy",
+        rule({ protocol: 256 }),
+        "ingress[0].protocol[0]: an IANA protocol number from 1 to 255 is expected (got 256).",
+    ],
+    ["firewall-policy", rule({ ports: ["99999/tcp"] }), `ingress[0].ports[0]: ${port} (got "99999/tcp").`],
+    ["firewall-policy", rule({ ports: 0 }), `ingress[0].ports[0]: ${port} (got 0).`],
+    ["firewall-policy", rule({ ports: [80, "80/icmp"] }), `ingress[0].ports[1]: ${port} (got "80/icmp").`],
+    [
+        "firewall-policy",
+        rule({ ports: { a: 1 } }),
+        'ingress[0].ports[0]: a port, a range such as "8000-8010", or a port with its protocol such as "53/udp" is expected (got {"a":1}).',
+    ],
+    [
+        "firewall-policy",
+        rule({ protocol: "icmp", ports: [80] }),
+        'ingress[0]: has ports, which only tcp, udp and sctp have; leave protocol or ports out (got {"action":"allow","protocol":"icmp","ports":[80]}).',
+    ],
+    [
+        "firewall-policy",
+        rule({ description: "x".repeat(121) }),
+        `ingress[0].description: must have at most 120 characters (got "${"x".repeat(99)}...).`,
+    ],
+    [
+        "firewall-policy",
+        { defaultAction: "deny" },
+        'defaultAction: "drop", "reject" or "allow" is expected (got "deny").',
+    ],
+    ["firewall-policy", { priority: "first" }, 'priority: a number is expected (got "first").'],
+    ["overlay-tunnel", { network: undefined }, "network: is required (a Network is expected)."],
+    ["overlay-tunnel", { vni: 0 }, "vni: must be 1 to 16777215 (got 0)."],
+    ["overlay-tunnel", { vni: 16777216 }, "vni: must be 1 to 16777215 (got 16777216)."],
+    ["overlay-tunnel", { port: 65536 }, "port: must be a port, 1 to 65535 (got 65536)."],
+    [
+        "overlay-tunnel",
+        { peers: ["192.0.2.20"] },
+        'peers[0]: { underlayAddress, ipRange } is expected: each host owns a range (got "192.0.2.20").',
+    ],
+    [
+        "overlay-tunnel",
+        { peers: [{ underlayAddress: "192.0.2.20" }] },
+        "peers[0].ipRange: is required (a text is expected).",
+    ],
+    ["overlay-tunnel", { local: "eth0" }, 'local: "eth0" is not an IPv4 address such as 172.20.0.10.'],
+] as [Kind, Props, string][])("%s: refuses %j", async (kind, args, sentence) => {
+    expect(await refusals(kind, { ...minimal[kind], ...args })).toEqual([sentence]);
+});
+
+test.each([
+    ["network", { subnets: [] }, 'subnets: there is no such argument. Did you mean "subnet"?'],
+    ["network", { gatway: "x" }, 'gatway: there is no such argument. Did you mean "gateway"?'],
+    ["network", { ip_range: "x" }, 'ip_range: there is no such argument. Did you mean "ipRange"?'],
+    ["network", { ipamConfigs: [] }, 'ipamConfigs: there is no such argument. Did you mean "subnet"?'],
+    ["network", { enable_ipv6: true }, 'enable_ipv6: there is no such argument. Did you mean "ipv6"?'],
+    ["network", { aux_addresses: {} }, 'aux_addresses: there is no such argument. Did you mean "reserved"?'],
+    ["network", { port: 22 }, "port: there is no such argument."],
+    ["network", { user: "root" }, "user: there is no such argument."],
+    ["network", { somethingElse: 1 }, "somethingElse: there is no such argument."],
+    ["sandbox", { networkmode: "x" }, 'networkmode: there is no such argument. Did you mean "networkMode"?'],
+    ["endpoint", { ipv4_address: "x" }, 'ipv4_address: there is no such argument. Did you mean "ipv4Address"?'],
+    ["endpoint", { ip: "x" }, 'ip: there is no such argument. Did you mean "ipv4Address"?'],
+    ["endpoint", { mac_address: "x" }, 'mac_address: there is no such argument. Did you mean "macAddress"?'],
+    ["endpoint", { gw_priority: 1 }, 'gw_priority: there is no such argument. Did you mean "gatewayPriority"?'],
+    ["port-mapping", { published: 80 }, 'published: there is no such argument. Did you mean "hostPort"?'],
+    ["port-mapping", { host_ip: "x" }, 'host_ip: there is no such argument. Did you mean "hostAddress"?'],
+    ["port-mapping", { containerPort: 80 }, 'containerPort: there is no such argument. Did you mean "targetPort"?'],
+    ["firewall-policy", { ingres: [] }, 'ingres: there is no such argument. Did you mean "ingress"?'],
+    ["firewall-policy", rule({ form: "any" }), 'ingress[0].form: there is no such argument. Did you mean "from"?'],
+    ["firewall-policy", rule({ source: "any" }), 'ingress[0].source: there is no such argument. Did you mean "from"?'],
+    ["firewall-policy", rule({ to: "any" }), 'ingress[0].to: there is no such argument. Did you mean "from"?'],
+    ["firewall-policy", rule({ port: 80 }), 'ingress[0].port: there is no such argument. Did you mean "ports"?'],
+    ["firewall-policy", rule({ user: "x" }), "ingress[0].user: there is no such argument."],
+    ["overlay-tunnel", { peer: [] }, 'peer: there is no such argument. Did you mean "peers"?'],
+    ["host", { host: "x" }, 'host: there is no such argument. Did you mean "connection.host"?'],
+    ["host", { user: "x" }, 'user: there is no such argument. Did you mean "connection.user"?'],
+] as [Kind, Props, string][])("%s: %j: %s", async (kind, args, sentence) => {
+    expect(await refusals(kind, { ...minimal[kind], ...args })).toEqual([sentence]);
+});
+
+test.each([
+    [{ privateKeyPath: "x" }, 'connection.privateKeyPath: there is no such argument. Did you mean "privateKeyFile"?'],
+    [{ privatKey: "SECRET" }, 'connection.privatKey: there is no such argument. Did you mean "privateKey"?'],
+    [{ passphrase: "SECRET" }, 'connection.passphrase: there is no such argument. Did you mean "privateKeyPassword"?'],
+    [{ dialErrorLimit: 3 }, 'connection.dialErrorLimit: there is no such argument. Did you mean "waitMs"?'],
+    [{ perDialTimeout: 3 }, 'connection.perDialTimeout: there is no such argument. Did you mean "dialTimeoutMs"?'],
+    [{ subnet: "x" }, "connection.subnet: there is no such argument."],
+    [{ privateKey: 5 }, "connection.privateKey: a text is expected."],
+    [{ privateKey: { key: "SECRET" } }, "connection.privateKey: a text is expected."],
+    [{ privateKey: ["SECRET"] }, "connection.privateKey: a text is expected."],
+    [{ password: ["SECRET"] }, "connection.password: a text is expected."],
+    [{ privateKeyPassword: { a: "SECRET" } }, "connection.privateKeyPassword: a text is expected."],
+    [{ sudo: "SECRET" }, "connection.sudo: true, false or { password } is expected."],
+    [{ sudo: { password: { a: "SECRET" } } }, "connection.sudo.password: a text is expected."],
+    [{ host: "ssh://root:SECRET@edge" }, "connection.host: must be a host name or an address."],
+    [
+        { hostKey: "-----BEGIN OPENSSH PRIVATE KEY-----\nSECRET" },
+        'connection.hostKey[0]: must be a key such as "ssh-ed25519 AAAA..." or a fingerprint such as "SHA256:...".',
+    ],
+    [{ port: "22" }, 'connection.port: a port is expected (got "22").'],
+    [{ port: 0 }, "connection.port: must be a port, 1 to 65535 (got 0)."],
+    [{ dialTimeoutMs: -1 }, "connection.dialTimeoutMs: must not be negative (got -1)."],
+    [{ transport: "telnet" }, 'connection.transport: "ssh2", "openssh" or "local" is expected (got "telnet").'],
+    [{ host: undefined }, 'connection.host: is required (or transport: "local" for the machine the program runs on).'],
+])(
+    "connection: %j is refused alike on a Host and beside every other resource, without a secret",
+    async (args, sentence) => {
+        const written = { connection: { host: "edge", ...args } };
+        for (const kind of kindNames) {
+            const sentences = await refusals(kind, { ...minimal[kind], ...written });
+            expect(sentences).toEqual([sentence]);
+            expect(sentences.join()).not.toContain("SECRET");
+        }
+    },
+);
+
+test("connection: as a whole of the wrong type is not printed", async () => {
+    for (const kind of kindNames) {
+        for (const connection of ["SECRET", ["SECRET"], 5]) {
+            expect(await refusals(kind, { ...minimal[kind], connection })).toEqual([
+                "connection: an object is expected.",
+            ]);
+        }
+    }
+});
+
+test("secrets: the key of a tunnel is not printed", async () => {
+    const [sentence] = await refusals("overlay-tunnel", {
+        ...minimal["overlay-tunnel"],
+        key: "SECRET",
+        encryption: "ipsec",
+    });
+    expect(sentence).not.toContain("SECRET");
+});
+
+test("failures: name the resource and no property, because the engine would print its value", async () => {
+    const { failures } = await check("network", { connection: { host: "edge", privateKey: 5 }, mtu: 1, nonsense: 2 });
+    expect(failures.map(({ property }) => property)).toEqual(Array(failures.length).fill(""));
+    expect(failures.map(({ reason }) => reason)).toEqual([
+        'Network "x": host: is required (a Host is expected).',
+        'Network "x": subnet: is required (a text is expected).',
+        'Network "x": mtu: must be at least 576 bytes (got 1).',
+        'Network "x": nonsense: there is no such argument.',
+        'Network "x": connection.privateKey: a text is expected.',
+    ]);
+});
+
+test("object key: is a hash of the first URN, and stays when the URN changes", async () => {
+    const { inputs } = await check("network", minimal.network);
+    expect(inputs["objectKey"]).toBe("ln23343fb77637");
+    const renamed = { ...minimal.network, owner: { ...owner, urn: "urn:pulumi:dev::shop::y" } };
+    expect((await check("network", renamed, inputs)).inputs["objectKey"]).toBe(inputs["objectKey"]);
+    expect((await check("network", renamed)).inputs["objectKey"]).not.toBe(inputs["objectKey"]);
+    expect(
+        (await check("network", { ...minimal.network, owner: { ...owner, urn: unknown } })).inputs,
+    ).not.toHaveProperty("objectKey");
+});
+
+test("machines: a sandbox and a network of different ones are refused, unknown ones are looked at later", async () => {
+    const elsewhere = { kind: "network", id: "ln1.1@m2" };
+    expect(await refusals("endpoint", { sandbox, network: elsewhere })).toEqual([
+        "sandbox and network are on different machines. An endpoint joins a sandbox and a network of one host; join hosts with an OverlayNetwork.",
+    ]);
+    for (const id of [unknown, undefined]) {
+        expect(await refusals("endpoint", { sandbox, network: { kind: "network", id } })).toEqual([]);
+    }
+});
