@@ -136,11 +136,11 @@ export const hostHandler: Handler = {
     async delete(id, props) {
         const host = await sessionOf(connectionOf(props));
         if (host.facts.machineId !== parseId(id).machineId) return;
-        if (leftOvers(host.world(), id).size === 0) return;
         const owner = props["owner"] as Owner;
         await host.commit({
             owner: `host "${owner.name}" of stack ${owner.stack}`,
-            repair: true,
+            // Without any it costs nothing, and ends what a killed transaction left.
+            repair: leftOvers(host.world(), id).size > 0,
             decide: (world) => leftOvers(world, id),
         });
     },

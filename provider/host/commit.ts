@@ -78,7 +78,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
     ): Promise<void> {
         const busyPorts = new Set<number>();
         for (let attempt = 0; attempt < maximumTries; attempt++) {
-            const { world, generation } = session.manifest;
+            const { world, generation, isUnfinished } = session.manifest;
             let worldAfter = world;
             const changed = new Set<string>();
             for (const operation of operations) {
@@ -117,7 +117,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 lockTimeoutMs: session.connection.lockTimeoutMs,
                 waivedPorts,
             });
-            if (rendered.isEmpty && sameObjects(changed, world, worldAfter)) return;
+            if (rendered.isEmpty && sameObjects(changed, world, worldAfter) && !isUnfinished) return;
             const result = await session.run(rendered.script);
             const sections = parseSections(result.stdout);
             switch (result.exitCode) {
@@ -125,6 +125,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     session.manifest = {
                         world: worldAfter,
                         generation: worldAfter.objects.size === 0 ? "0" : generationAfter,
+                        isUnfinished: false,
                     };
                     refuseDifference(rendered.touched, result.stdout);
                     return;

@@ -13,6 +13,8 @@ export interface Manifest {
     readonly world: World;
     /** "0" for a host without objects. */
     readonly generation: string;
+    /** A transaction runs, or was killed: whoever gets the lock next ends it, even if he has nothing else to do. */
+    readonly isUnfinished: boolean;
 }
 
 /** Shell function `print_manifest`. The token comes first: objects that are newer than it are found out at commit. */
@@ -21,6 +23,8 @@ export const printManifest = `print_manifest() {
     g=0
     if [ -f ${manifestDirectory}/generation ]; then read -r g <${manifestDirectory}/generation; fi
     echo "$g"
+    echo '@@ unfinished'
+    if [ -s ${runDirectory}/undo ] || { [ "$g" = 0 ] && [ -e ${runDirectory}/lock ]; }; then echo yes; fi
     echo '@@ objects'
     for f in ${manifestDirectory}/objects/*.json; do
         if [ -f "$f" ]; then cat ${manifestDirectory}/objects/*.json; fi
@@ -42,7 +46,11 @@ export function parseManifest(sections: ReadonlyMap<string, string>): Manifest {
         if (object.kind === "base") base = object;
         else objects.set(object.key, object);
     }
-    return { world: new World(objects, base), generation: sections.get("generation")?.trim() || "0" };
+    return {
+        world: new World(objects, base),
+        generation: sections.get("generation")?.trim() || "0",
+        isUnfinished: sections.get("unfinished")?.trim() === "yes",
+    };
 }
 
 /** The planner's lines for an object's items, as the restore script reads them; sorted by rank over all objects. */

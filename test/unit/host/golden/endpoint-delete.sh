@@ -7,6 +7,8 @@ print_manifest() {
     g=0
     if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
     echo "$g"
+    echo '@@ unfinished'
+    if [ -s /run/linuxnet/undo ] || { [ "$g" = 0 ] && [ -e /run/linuxnet/lock ]; }; then echo yes; fi
     echo '@@ objects'
     for f in /var/lib/linuxnet/objects/*.json; do
         if [ -f "$f" ]; then cat /var/lib/linuxnet/objects/*.json; fi
