@@ -187,7 +187,7 @@ function run(kernel: Kernel, steps: Plan): Kernel {
 }
 
 const fresh = (all: readonly Item[]) => run(new Map(), plan([], all));
-const numRuns = 300;
+const numRuns = 150;
 
 test("plan: nothing is planned from a set to itself, in whatever order it is written", () => {
     fc.assert(
@@ -333,5 +333,15 @@ test("plan: routes come back when their interface's address changes, because the
         "ip -n web address del 172.20.0.2/24 dev eth0",
         "ip -n web address replace 172.20.0.3/24 dev eth0",
         "ip -n web route replace default via 172.20.0.1 dev eth0 table main",
+    ]);
+});
+
+test("plan: of an interface that goes, only the interface is removed, and what stays in the sandbox stays", () => {
+    const rule: Item = { type: "rule", netns: "web", priority: 1000, from: "172.20.0.2", table: "1000" };
+    const sandbox: Item = { type: "netns", name: "web" };
+    const { remove, nft, add } = plan([sandbox, veth, address, route, rule], [sandbox]);
+    expect([...remove, ...nft, ...add].map(printLine)).toEqual([
+        "ip -n web rule del priority 1000 from 172.20.0.2 lookup 1000",
+        "ip link del dev le1",
     ]);
 });

@@ -89,3 +89,17 @@ test.each([
         expect(isEmpty(plan(allItems(small), allItems(after)))).toBe(false);
     },
 );
+
+test.each([
+    ["endpoint", "api-front"],
+    ["sandbox", "api"],
+    ["network", "back"],
+] as const)("%s %s: as a peer of a policy, its coming and going is looked at where the policy is", (kind, name) => {
+    const policed = put(small, "firewall-policy", "web-access", {
+        target: ref("endpoint", "web-front"),
+        ingress: [{ action: "allow", from: ref(kind, name), ports: [80] }],
+    });
+    const without = remove(policed, kind, name);
+    const there = unaffected(policed, without, keyOf(kind, name));
+    expect(keysOf(there.before)).toEqual(keysOf(there.after));
+});

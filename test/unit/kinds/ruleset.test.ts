@@ -327,13 +327,17 @@ walk("egress", egress, [
 ]);
 
 const both = tracerOf(
-    policy("web", { egress: [allowTo(on("api"), [8080]), allowTo("external", [8081])] }),
+    policy("web", { egress: [allowTo(on("api"), [8080, 8082]), allowTo("external", [8081])] }),
     policy("api", { ingress: [allow(on("web"), [8080, 8081])] }),
+    policy("shop", { egress: [allowTo(on("web"), ["1-100"])] }),
+    policy("web", { ingress: [allow("any", [80])] }),
 );
 walk("egress and ingress", both, [
     ["both sides allow", "web", "api", 8080, "accept"],
     ["the source does not", "web", "api", 8081, "drop"],
     ["the target does not", "web", "api", 8082, "drop"],
+    ["both sides of one network allow", "shop", "web", 80, "accept"],
+    ["the target on the same network does not", "shop", "web", 81, "drop"],
 ]);
 
 const denied = tracerOf(
@@ -348,7 +352,7 @@ walk("default action", denied, [
 
 const ordered = tracerOf(
     policy("shop", {
-        ingress: [{ action: "drop", from: [on("web")], ports: [80] }, allow("any", [80])],
+        ingress: [{ action: "drop", from: [on("web")], ports: [80, 81, 82] }, allow("any", [80])],
         defaultAction: "allow",
         priority: 5,
     }),
