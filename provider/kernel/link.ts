@@ -96,6 +96,15 @@ export const netnsType: ItemType<NetnsItem> = {
     observe: (item, snapshot) => (snapshot.namespaces.has(item.name) ? item : undefined),
 };
 
+const bridgeFilter = ["nf_call_iptables", 1, "nf_call_ip6tables", 1] as const;
+
+/** The bridge that a port is on; a port that lost a flag is as good as none, and becomes one again. */
+function bridgeOf(link: LinkJson, flags: Readonly<Record<string, boolean>>): string {
+    const actual = link.linkinfo?.info_slave_data ?? {};
+    const isWhole = Object.entries(flags).every(([name, value]) => (actual[name] ?? value) === value);
+    return isWhole ? (link.master ?? "") : "";
+}
+
 export const bridgeType: ItemType<BridgeItem> = {
     key: (item) => `link ${item.name}`,
     parents: () => [],
@@ -105,7 +114,7 @@ export const bridgeType: ItemType<BridgeItem> = {
         ip(
             undefined,
             ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "address", item.mac, "type", "bridge"],
-            ...["nf_call_iptables", 1, "nf_call_ip6tables", 1, "forward_delay", 0],
+            ...[...bridgeFilter, "forward_delay", 0],
         ),
         ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias, ...spared),
         ip(undefined, "link", "set", "dev", item.name, "up"),
@@ -115,15 +124,17 @@ export const bridgeType: ItemType<BridgeItem> = {
         ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
         ...setMac(undefined, to.name, from.mac, to.mac),
         ip(undefined, "link", "set", "dev", to.name, "alias", to.alias, ...spared, "up"),
+        ip(undefined, "link", "set", "dev", to.name, "type", "bridge", ...bridgeFilter),
     ],
     observe(item, snapshot) {
         const link = linkOf(snapshot, "", item.name, "bridge");
         if (link === undefined) return undefined;
+        const { nf_call_iptables: filters } = link.linkinfo?.info_data ?? {};
         return {
             ...item,
             mac: link.flags?.includes("UP") ? (link.address ?? "") : "down",
             mtuBytes: link.mtu ?? 0,
-            alias: link.ifalias ?? "",
+            alias: filters === 0 ? "without nf_call_iptables" : (link.ifalias ?? ""),
         };
     },
 };
@@ -176,13 +187,21 @@ export const vethType: ItemType<VethItem> = {
         const up = link.flags?.includes("UP") && peer.flags?.includes("UP");
         return {
             ...item,
-            bridge: link.master ?? "",
+            bridge: bridgeOf(link, { hairpin: true }),
             peerMac: up ? (peer.address ?? "") : "down",
             mtuBytes: link.mtu === peer.mtu ? (peer.mtu ?? 0) : 0,
             alias: link.ifalias ?? "",
         };
     },
 };
+
+/** ARP is answered from our neighbour entries and never crosses the underlay. */
+const tunnelFlags = { learning: false, neigh_suppress: true, flood: false, mcast_flood: false, bcast_flood: false };
+
+function setTunnelFlags(name: string): Line {
+    const words = Object.entries(tunnelFlags).flatMap(([flag, isOn]) => [flag, isOn ? "on" : "off"]);
+    return ip(undefined, "link", "set", "dev", name, "type", "bridge_slave", ...words);
+}
 
 export const vxlanType: ItemType<VxlanItem> = {
     key: (item) => `link ${item.name}`,
@@ -200,12 +219,7 @@ export const vxlanType: ItemType<VxlanItem> = {
             ...["link", "set", "dev", item.name, "master", item.bridge],
             ...["addrgenmode", "none", "alias", item.alias, ...spared],
         ),
-        // ARP is answered from our neighbour entries and never crosses the underlay.
-        ip(
-            undefined,
-            ...["link", "set", "dev", item.name, "type", "bridge_slave"],
-            ...["learning", "off", "neigh_suppress", "on", "flood", "off", "mcast_flood", "off", "bcast_flood", "off"],
-        ),
+        setTunnelFlags(item.name),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),
@@ -215,6 +229,7 @@ export const vxlanType: ItemType<VxlanItem> = {
         return [
             setMtu(undefined, to.name, to.mtuBytes),
             ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, ...spared, "up"),
+            setTunnelFlags(to.name),
         ];
     },
     observe(item, snapshot) {
@@ -223,7 +238,7 @@ export const vxlanType: ItemType<VxlanItem> = {
         const data = link.linkinfo?.info_data ?? {};
         return {
             ...item,
-            bridge: link.flags?.includes("UP") ? (link.master ?? "") : "down",
+            bridge: link.flags?.includes("UP") ? bridgeOf(link, tunnelFlags) : "down",
             vni: Number(data["id"]),
             local: String(data["local"]),
             port: Number(data["port"]),

@@ -180,6 +180,28 @@ test.skipIf(!hasTool("perl"))("overlay: a stranger's packet does not arrive", as
     expect(server.output().match(/got/g)).toHaveLength(1);
 });
 
+test("overlay: a drifted tunnel is reported and repaired, and still does not flood", async () => {
+    const { left, right } = bothEnds();
+    const name = left.tunnel.outs.interfaceName;
+    for (const damage of [
+        `ip link set ${name} nomaster`,
+        `ip link set ${name} type bridge_slave flood on`,
+        `ip link set ${name} down`,
+        `bridge fdb del ${right.endpoint.outs.macAddress} dev ${name} self dst ${right.machine.address}`,
+        `ip neigh del ${right.address} dev ${left.network.outs.interfaceName}`,
+        `ip link del ${name}`,
+    ]) {
+        await left.machine.exec(damage);
+        expect(await left.tunnel.refresh(), damage).not.toEqual([]);
+        expect(await left.tunnel.update({}), damage).toBe("update");
+        expect(await left.tunnel.refresh(), damage).toEqual([]);
+        await run(left.place, `ip neigh flush all; ping -c1 -W1 ${right.address}`);
+    }
+    await using sent = await countSent(left.machine);
+    await run(left.place, "ping -c1 -W0.3 -b 172.25.0.255 || :");
+    expect(await sent.read()).toEqual({ all: 0, arp: 0 });
+});
+
 test("overlay: peers change in place, and deleting one side leaves nothing of it", async () => {
     const { left, right } = bothEnds();
     const entries = async () => {

@@ -106,13 +106,18 @@ const cases: Cases = {
         changes: [
             {
                 to: { mtuBytes: 1450 },
-                lines: ["ip link set dev ln1 mtu 1450", "ip link set dev ln1 alias linuxnet network a group 0 up"],
+                lines: [
+                    "ip link set dev ln1 mtu 1450",
+                    "ip link set dev ln1 alias linuxnet network a group 0 up",
+                    "ip link set dev ln1 type bridge nf_call_iptables 1 nf_call_ip6tables 1",
+                ],
             },
             {
                 to: { mac: "02:6c:ac:14:00:fe" },
                 lines: [
                     "ip link set dev ln1 address 02:6c:ac:14:00:fe",
                     "ip link set dev ln1 alias linuxnet network a group 0 up",
+                    "ip link set dev ln1 type bridge nf_call_iptables 1 nf_call_ip6tables 1",
                 ],
             },
         ],
@@ -138,7 +143,11 @@ const cases: Cases = {
         changes: [
             {
                 to: { mtuBytes: 1400, alias: "u" },
-                lines: ["ip link set dev lt1 mtu 1400", "ip link set dev lt1 master ln1 alias u group 0 up"],
+                lines: [
+                    "ip link set dev lt1 mtu 1400",
+                    "ip link set dev lt1 master ln1 alias u group 0 up",
+                    "ip link set dev lt1 type bridge_slave learning off neigh_suppress on flood off mcast_flood off bcast_flood off",
+                ],
             },
             { to: { vni: 43 }, lines: "anew" },
             { to: { local: "192.0.2.9" }, lines: "anew" },
