@@ -155,7 +155,7 @@ test("rule 4: up finishes what a killed create has made, and deleting the Host s
     expect((await stateOf()).pending_operations ?? []).toEqual([]);
     await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");
     await project.pulumi("preview", "--expect-no-changes", "--stack", "test");
-    expect((await host.exec("ls /var/lib/linuxnet/objects | grep -cv base")).stdout).toBe("3");
+    expect((await host.exec("ls /var/lib/linuxnet/objects | grep json | grep -cv base")).stdout).toBe("3");
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
     expect(await snapshotHost(host)).toEqual(before);
 

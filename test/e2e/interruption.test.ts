@@ -48,9 +48,11 @@ async function waitForWaiter(): Promise<void> {
         });
 }
 
-/** What the manifest lists, by kind. */
+/** How many objects the manifest lists. */
 async function objectsOnHost(): Promise<number> {
-    return Number((await host.exec("ls /var/lib/linuxnet/objects | grep -cv base", { check: false })).stdout);
+    return Number(
+        (await host.exec("ls /var/lib/linuxnet/objects | grep json | grep -cv base", { check: false })).stdout,
+    );
 }
 
 function resourcesIn(state: string): { readonly type: string }[] {

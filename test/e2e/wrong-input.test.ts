@@ -38,10 +38,10 @@ afterAll(async () => {
     await lab?.[Symbol.asyncDispose]();
 });
 
-/** All hosts, without the name of who held the lock last. */
+/** All hosts, without the scratch files of the last transaction. */
 async function snapshots(): Promise<readonly HostSnapshot[]> {
     const all = await Promise.all(lab.hosts.map(snapshotHost));
-    return all.map((one) => ({ ...one, files: one.files.filter((file) => !file.startsWith("/run/linuxnet/owner")) }));
+    return all.map((one) => ({ ...one, files: one.files.filter((file) => !file.startsWith("/run/linuxnet/")) }));
 }
 
 /** What `pulumi up` prints when the program has these resources too. */
@@ -143,11 +143,12 @@ test.each<[string, (on: ReturnType<typeof base>) => void, readonly string[]]>([
     [
         "a connection, without showing its values",
         () => {
-            const connection = { host: "192.0.2.1", privateKeyPath: "secret-path", hostKey: "secret-nonsense" };
-            new linuxnet.Host("wrong", { connection: connection as linuxnet.ConnectionArgs });
+            const connection = { host: "192.0.2.1", privateKeyPath: "secret-path", sudo: "secret-word", hostKey: "x" };
+            new linuxnet.Host("wrong", { connection: connection as object as linuxnet.ConnectionArgs });
         },
         [
             'Host "wrong": connection.privateKeyPath: there is no such argument. Did you mean "privateKeyFile"?',
+            'Host "wrong": connection.sudo: true, false or { password } is expected',
             'Host "wrong": connection.hostKey[0]: must be a key such as "ssh-ed25519 AAAA..." or a fingerprint',
         ],
     ],
