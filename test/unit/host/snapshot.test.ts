@@ -46,6 +46,14 @@ test.each([
     ["an interface that left its bridge", /("ifname":"lewebfront".*?)"master":"lnfront",/, "$1", ["link lewebfront"]],
     ["an interface of another kind", /"info_kind":"vxlan"/, '"info_kind":"dummy"', ["link ltbacktunnel"]],
     ["another VNI", /("info_kind":"vxlan","info_data":\{"id":)42/, "$143", ["link ltbacktunnel"]],
+    ["a bridge that hands nothing to the firewall", /("nf_call_iptables":)1/, "$10", ["link lnfront"]],
+    ["a port that sends nothing back", /("ifname":"lewebfront".*?"hairpin":)true/, "$1false", ["link lewebfront"]],
+    [
+        "a tunnel that learns",
+        /("ifname":"ltbacktunnel".*?"learning":false.*?"info_slave_data".*?"learning":)false/,
+        "$1true",
+        ["link ltbacktunnel"],
+    ],
     ["another name in the alias", /linuxnet endpoint web-front/, "renamed", ["link lewebfront"]],
     [
         "a missing gateway address",
