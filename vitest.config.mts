@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 // Unit tests are pure and run in parallel; the others share two cores and one kernel.
 export default defineConfig({
     test: {
+        // They wait for hosts and engines most of the time: three at once on two cores take 40 % of the time of one.
+        maxWorkers: 3,
         projects: [
             { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 10_000 } },
             {

@@ -74,7 +74,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
     async function apply(
         operations: readonly Operation[],
         repair: boolean,
-        waivedPorts = new Set<number>(),
+        waivedPorts = new Set<string>(),
     ): Promise<void> {
         const busyPorts = new Set<number>();
         for (let attempt = 0; attempt < maximumTries; attempt++) {
@@ -148,7 +148,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     }
                     refuseListeners(listeners, after);
                     if (listeners.length === 0) refuseTaken(sections.get("taken")?.trim() ?? "", repair);
-                    for (const { port } of listeners) waivedPorts.add(port);
+                    for (const { protocol, port } of listeners) waivedPorts.add(`${protocol} ${port}`);
                     if (listeners.length === 0) repair = true;
                     continue;
                 }

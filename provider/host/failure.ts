@@ -43,6 +43,7 @@ function adviceFor(reason: string): string {
 }
 
 interface Listener {
+    readonly protocol: "tcp" | "udp";
     readonly address: string;
     readonly port: number;
     readonly process: string;
@@ -54,11 +55,13 @@ export function parseListeners(body: string): Listener[] {
         .split("\n")
         .filter((line) => line.trim() !== "")
         .map((line) => {
-            const local = line.trim().split(/\s+/)[3] ?? "";
+            const [state, , , local = ""] = line.trim().split(/\s+/);
             const [, name, pid] = /\(\("([^"]*)",pid=(\d+)/.exec(line) ?? [];
             const process = name === undefined ? "a process of the host" : `${name} (pid ${pid})`;
             const colon = local.lastIndexOf(":");
             return {
+                // What listens is LISTEN for tcp and UNCONN for udp (ss(8)).
+                protocol: state === "UNCONN" ? ("udp" as const) : ("tcp" as const),
                 address: local.slice(0, colon).replace(/^\[|\]$|%.*$/g, ""),
                 port: Number(local.slice(colon + 1)),
                 process,

@@ -14,7 +14,10 @@ export function refuseListeners(listeners: ReturnType<typeof parseListeners>, it
         for (const claim of typeOf(item).claims?.(item) ?? []) {
             if (!("port" in claim)) continue;
             const holder = listeners.find(
-                (listener) => listener.port === claim.port && isInTheWay(listener, claim.address),
+                (listener) =>
+                    listener.protocol === claim.protocol &&
+                    listener.port === claim.port &&
+                    isInTheWay(listener, claim.address),
             );
             if (holder === undefined) continue;
             throw new Refusal(

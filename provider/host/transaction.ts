@@ -30,8 +30,8 @@ export interface Transaction {
     /** Who holds the lock meanwhile, for others who wait. */
     readonly owner: string;
     readonly lockTimeoutMs: number;
-    /** Ports whose listeners were looked at and do not collide. */
-    readonly waivedPorts: ReadonlySet<number>;
+    /** Ports (`tcp 80`) whose listeners were looked at and do not collide. */
+    readonly waivedPorts: ReadonlySet<string>;
 }
 
 /** A transaction as shell text, and the steps in it by number, for messages. */
@@ -100,7 +100,7 @@ function claimsOf(items: readonly Item[]): Claim[] {
 }
 
 /** Names and ports that must be free, looked at under the lock. */
-function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<number>): string {
+function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<string>): string {
     const claims = claimsOf(items);
     const paths = claims.flatMap((claim) => ("path" in claim ? [claim] : []));
     const lines = paths.map(
@@ -109,7 +109,9 @@ function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<number>):
     );
     for (const protocol of ["tcp", "udp"]) {
         const ports = claims.flatMap((claim) =>
-            "port" in claim && claim.protocol === protocol && !waivedPorts.has(claim.port) ? [claim.port] : [],
+            "port" in claim && claim.protocol === protocol && !waivedPorts.has(`${protocol} ${claim.port}`)
+                ? [claim.port]
+                : [],
         );
         if (ports.length === 0) continue;
         const filter = [...new Set(ports)].map((port) => `sport = :${port}`).join(" or ");

@@ -6,6 +6,7 @@ import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
 import { ipv4, labels, later, many, ports, ref, shape } from "./schema.js";
+import { unknown } from "./unknown.js";
 
 const target = z.union([
     ref("endpoint"),
@@ -25,13 +26,24 @@ const schema = shape({
     ]),
     ports: later("Write one PortMapping for each, with hostPort and targetPort.", []),
     hostAddress: many(ipv4).optional(),
-    existingFlows: later("Leave it out: tcp connections go on until they end, udp flows are cut."),
+    existingFlows: z.literal(["drain", "cut"], '"drain" or "cut" is expected').optional(),
     drainTimeoutMs: later("Leave it out.", 0),
     sourceAddress: later('Clients keep their address: "keep".', "keep"),
     publishOn: later("A mapping is on the host of its target."),
     adopt: later("Remove the port by hand first.", false),
     labels,
+}).refine(flowsAsUsual, {
+    path: ["existingFlows"],
+    message:
+        'is not supported yet. Leave it out: tcp connections go on until they end ("drain"), udp flows are cut ("cut")',
 });
+
+/** tcp connections go on until they end, udp flows are cut. */
+function flowsAsUsual({ existingFlows, protocol }: { existingFlows?: unknown; protocol?: unknown }): boolean {
+    if (existingFlows !== "drain" && existingFlows !== "cut") return true;
+    const usual = existingFlows === "drain" ? "tcp" : "udp";
+    return !Array.isArray(protocol) || protocol.every((each) => each === usual || each === unknown);
+}
 
 interface MappingInputs {
     readonly target: (RefValue | { endpoint: RefValue; port?: number | string })[];

@@ -66,27 +66,27 @@ test("failure: names the manifest when its files cannot be written", () => {
 test.each([
     [
         'LISTEN 0      511          0.0.0.0:80         0.0.0.0:*    users:(("nginx",pid=812,fd=6),("nginx",pid=813,fd=6))',
-        { address: "0.0.0.0", port: 80, process: "nginx (pid 812)" },
+        { protocol: "tcp", address: "0.0.0.0", port: 80, process: "nginx (pid 812)" },
     ],
     [
         'LISTEN 0      128             [::]:22            [::]:*    users:(("sshd",pid=7,fd=4))',
-        { address: "::", port: 22, process: "sshd (pid 7)" },
+        { protocol: "tcp", address: "::", port: 22, process: "sshd (pid 7)" },
     ],
     [
         "LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*",
-        { address: "127.0.0.53", port: 53, process: "a process of the host" },
+        { protocol: "tcp", address: "127.0.0.53", port: 53, process: "a process of the host" },
     ],
     [
         "UNCONN 0      0      [fe80::1%eth0]:546          [::]:*",
-        { address: "fe80::1", port: 546, process: "a process of the host" },
+        { protocol: "udp", address: "fe80::1", port: 546, process: "a process of the host" },
     ],
     [
         "LISTEN 0      128                *:9100             *:*",
-        { address: "*", port: 9100, process: "a process of the host" },
+        { protocol: "tcp", address: "*", port: 9100, process: "a process of the host" },
     ],
     [
         "LISTEN 0      128 [::ffff:127.0.0.1]:8125 *:*",
-        { address: "::ffff:127.0.0.1", port: 8125, process: "a process of the host" },
+        { protocol: "tcp", address: "::ffff:127.0.0.1", port: 8125, process: "a process of the host" },
     ],
 ])("listeners: reads %s", (line, listener) => {
     expect(parseListeners(`${line}\n`)).toEqual([listener]);
@@ -114,5 +114,5 @@ test.each([
     ["::ffff:127.0.0.1", undefined, true],
     ["::1", "127.0.0.1", false],
 ])("listener on %s: is in the way of a port published on %s: %s", (address, published, isIt) => {
-    expect(isInTheWay({ address, port: 80, process: "x" }, published)).toBe(isIt);
+    expect(isInTheWay({ protocol: "tcp", address, port: 80, process: "x" }, published)).toBe(isIt);
 });

@@ -144,7 +144,7 @@ test("ports that must be free are looked at by protocol, those that were looked 
     expect(script).toContain("l=$(ss -Hlntp '( sport = :8080 or sport = :8081 )')");
     expect(script).toContain("l=$(ss -Hlnup '( sport = :8080 or sport = :8081 )')");
     isShell(script);
-    const waived = render(withEndpoint, mapping("8080-8081", ["tcp"]), at, { waivedPorts: new Set([8080]) });
+    const waived = render(withEndpoint, mapping("8080-8081", ["tcp"]), at, { waivedPorts: new Set(["tcp 8080"]) });
     expect(waived.script).toContain("'( sport = :8081 )'");
     const retargeted = mapping(8080, ["tcp"]);
     const same = put(retargeted, "port-mapping", "http", {

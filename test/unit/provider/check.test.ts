@@ -550,3 +550,13 @@ test("machines: a sandbox and a network of different ones are refused, unknown o
         expect(await refusals("endpoint", { sandbox, network: { kind: "network", id } })).toEqual([]);
     }
 });
+
+test.each([
+    ["tcp", "drain", []],
+    ["udp", "cut", []],
+    ["udp", "drain", ["existingFlows"]],
+    ["tcp", "cut", ["existingFlows"]],
+])("port-mapping: existingFlows of %s may be %s", async (protocol, existingFlows, refused) => {
+    const sentences = await refusals("port-mapping", { target: endpoint, hostPort: 53, protocol, existingFlows });
+    expect(sentences.map((sentence) => sentence.split(":")[0])).toEqual(refused);
+});
