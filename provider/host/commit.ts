@@ -49,14 +49,15 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
     const pending: Pending[] = [];
     let draining = false;
 
-    /** Restore texts that differ from what the host has; after a repair all are written. */
+    /** Restore texts that differ from what the host has; after a repair all that say something are written. */
     function fragmentsOf(keys: Iterable<string>, world: World, worldAfter: World, all: boolean): Map<string, string> {
         const fragments = new Map<string, string>();
         for (const key of keys) {
             const isThere = key === "base" ? worldAfter.base !== undefined : worldAfter.objects.has(key);
             if (!isThere) continue;
             const text = renderFragment(meaning.itemsOf([key], worldAfter));
-            if (all || text !== renderFragment(meaning.itemsOf([key], world))) fragments.set(key, text);
+            if ((all && text !== "") || text !== renderFragment(meaning.itemsOf([key], world)))
+                fragments.set(key, text);
         }
         return fragments;
     }
