@@ -40,8 +40,11 @@ export function renderKept(line: Line): string | undefined {
 }
 
 function writeSysctl(line: Line): string {
-    const [key = "", value = ""] = line.args;
-    return `printf '%s\\n' ${quote(value)} >${quote(`/proc/sys/${key}`)}`;
+    const [key = "", value] = line.args;
+    const path = quote(`/proc/sys/${key}`);
+    if (value === undefined)
+        return `if v=$(unshare --net cat ${path} 2>/dev/null); then printf '%s\\n' "$v" >${path}; fi`;
+    return `printf '%s\\n' ${quote(value)} >${path}`;
 }
 
 /** Lines for one tool in one namespace: one process. */

@@ -23,9 +23,16 @@ export function nft(text: string): Line {
     return { tool: "nft", args: [text] };
 }
 
-/** Writes a key below /proc/sys/, with slashes: `net/ipv4/conf/ln0123/forwarding`. */
-export function sysctl(netns: string | undefined, key: string, value: string): Line {
-    return { tool: "sysctl", ...(netns === undefined ? {} : { netns }), args: [key, value] };
+/**
+ * Writes a key below /proc/sys/, with slashes: `net/ipv4/conf/ln0123/forwarding`. Without a value: the one that a new
+ * namespace has, when a new namespace has the key.
+ */
+export function sysctl(netns: string | undefined, key: string, value?: string): Line {
+    return {
+        tool: "sysctl",
+        ...(netns === undefined ? {} : { netns }),
+        args: value === undefined ? [key] : [key, value],
+    };
 }
 
 export function command(...args: readonly string[]): Line {

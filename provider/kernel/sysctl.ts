@@ -7,7 +7,7 @@ export interface SysctlItem {
     readonly netns?: string;
     readonly key: string;
     readonly value: string;
-    /** Value to write when the item goes; absent: it goes with its interface or namespace. */
+    /** Value to write when the item goes; absent: it goes with its interface, or is again as in a new namespace. */
     readonly old?: string;
     /** Key of the link the switch belongs to. */
     readonly link?: string;
@@ -46,7 +46,8 @@ export const sysctlType: ItemType<SysctlItem> = {
         ...(item.link === undefined ? [] : [item.link]),
     ],
     add: (item) => [sysctl(item.netns, item.key, item.value)],
-    remove: (item) => (item.old === undefined ? [] : [sysctl(item.netns, item.key, item.old)]),
+    remove: (item) =>
+        item.old === undefined && item.netns === undefined ? [] : [sysctl(item.netns, item.key, item.old)],
     change: (_from, to) => [sysctl(to.netns, to.key, to.value)],
     observe(item, snapshot) {
         const value = snapshot.namespaces.get(item.netns ?? "")?.sysctls.get(item.key);
