@@ -12,7 +12,11 @@ const failedLine = /^(?:Command failed -:|\/dev\/stdin:)(\d+)/;
 
 /** The kernel's own words, and the line of ours that they answer. */
 export function describeFailure(result: ScriptResult, transaction: RenderedTransaction): string {
-    const failed = parseSections(result.stdout).get("failed")?.trim() ?? "";
+    const failed = parseSections(result.stdout).get("failed")?.trim();
+    if (failed === undefined) {
+        const words = result.stderr.trim() === "" ? "" : `: ${result.stderr.trim().split("\n").slice(0, 3).join("; ")}`;
+        return `the change was interrupted on the host (exit code ${result.exitCode})${words}. The next operation finishes it or takes it back.`;
+    }
     const group = transaction.steps[Number(failed)];
     const words = result.stderr.split("\n").map((line) => line.trim());
     const at = words.flatMap((line) => failedLine.exec(line)?.[1] ?? [])[0];

@@ -68,11 +68,13 @@ export function renderFragment(items: readonly Item[]): string {
 
 /**
  * Shell commands that make the manifest say `after`. `prepare` writes beside it, so that no half file is ever read;
- * `finish` only renames and removes, and may be run again after it was cut off.
+ * `finish` only renames and removes: when its first line fails there is a way back, later only a way on. `resume` is the
+ * same after it was cut off anywhere; the file that holds it returns 1 when it cannot.
  */
 export interface ManifestChange {
     readonly prepare: readonly string[];
     readonly finish: readonly string[];
+    readonly resume: readonly string[];
 }
 
 /** Files of a change that never came to its end; the next one would publish them. */
@@ -88,7 +90,8 @@ export function renderManifestChange(
 ): ManifestChange {
     const directory = manifestDirectory;
     if (after.objects.size === 0) {
-        return { prepare: [], finish: [`rm -rf ${directory}/objects ${directory}/new ${directory}/generation`] };
+        const removal = `rm -rf ${directory}/objects ${directory}/new ${directory}/generation`;
+        return { prepare: [], finish: [removal], resume: [`${removal} || return 1`] };
     }
     const writes: string[] = [];
     const deletions: string[] = [];
@@ -105,12 +108,17 @@ export function renderManifestChange(
     for (const [key, text] of fragments) {
         writes.push(`printf '%s' ${quote(text)} >${directory}/new/${key}.restore`);
     }
+    const move = `mv -f ${directory}/new/* ${directory}/objects/`;
+    const finish = [
+        ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")}`] : []),
+        `echo ${generation} >${directory}/generation`,
+    ];
     return {
         prepare: [`{ [ -d ${directory}/new ] || mkdir -p ${directory}/objects ${directory}/new; }`, ...writes],
-        finish: [
-            ...(writes.length > 0 ? [`mv -f ${directory}/new/* ${directory}/objects/`] : []),
-            ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")}`] : []),
-            `echo ${generation} >${directory}/generation`,
+        finish: [...(writes.length > 0 ? [move] : []), ...finish],
+        resume: [
+            `for f in ${directory}/new/*; do [ ! -e "$f" ] || ${move} || return 1; break; done`,
+            ...finish.map((line) => `${line} || return 1`),
         ],
     };
 }

@@ -1,6 +1,7 @@
 import { restoreScriptPath, restoreUnitPath } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
+import { recoverScript } from "../kernel/restore.js";
 import type {
     FdbJson,
     LinkJson,
@@ -11,7 +12,7 @@ import type {
     Snapshot,
     TableSnapshot,
 } from "../kernel/snapshot.js";
-import { printManifest } from "./manifest.js";
+import { manifestDirectory, printManifest, runDirectory } from "./manifest.js";
 import { quote } from "./quote.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
@@ -64,6 +65,16 @@ export function readBackLines(items: readonly Item[], netns: string | undefined)
     return [...new Set(names)].map((name) => `addr show dev ${name}`);
 }
 
+/** Waits for a running transaction, and ends what a killed one left before anybody looks. */
+const settleTransactions = `r=${runDirectory}
+if [ -s $r/undo ] && command exec 9>>$r/lock; then
+    if flock -w 60 9 && [ $r/lock -ef /proc/self/fd/9 ]; then
+        ${recoverScript.trim().replaceAll("\n", "\n        ")}
+        if [ ! -f ${manifestDirectory}/generation ] && [ ! -s $r/undo ]; then rm -rf $r; fi
+    fi
+    exec 9>&-
+fi`;
+
 /** Reads everything the items are about, and the manifest, in one go. */
 export function snapshotScript(items: readonly Item[]): string {
     const sysctls = sysctlsOf(items);
@@ -72,6 +83,7 @@ export function snapshotScript(items: readonly Item[]): string {
     return [
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C",
         "export PATH LC_ALL",
+        settleTransactions,
         printManifest,
         "print_manifest",
         "echo '@@ links'",

@@ -1,6 +1,7 @@
 import { type Claim, type Item, typeOf } from "../kernel/item.js";
 import type { Line } from "../kernel/line.js";
 import { type Plan, plan } from "../kernel/plan.js";
+import { recoverScript } from "../kernel/restore.js";
 import type { World } from "../model/world.js";
 import {
     dropPreparedFiles,
@@ -52,8 +53,7 @@ const nftGroup = (lines: readonly Line[]): Group[] =>
 
 /**
  * The host lock. Its file goes with the last object, so a lock won on a file that is gone meanwhile does not count.
- * What a killed transaction left is undone first. The stage is the last line of its file, which is only appended to; at
- * stage 0 nothing was done yet, and the undo may be half written.
+ * What a killed transaction left is ended first; who planned from what was seen before that looks again.
  */
 function renderLock(owner: string, lockTimeoutMs: number): string {
     return `r=${runDirectory}
@@ -64,18 +64,14 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\\n' ${quote(owner)} >$r/owner
-if [ -s $r/undo ]; then
-    s=0
-    while read -r n; do s=$n; done <$r/stage
-    if [ "$s" = 0 ]; then ${dropPreparedFiles}; else . $r/undo; fi
-    : >$r/undo
-fi
+recovered=
+${recoverScript}if [ -s $r/undo ]; then exit ${exits.failed}; fi
 `;
 }
 
 /**
  * The steps back, for each stage that was reached: best effort, in reverse. Changes are in `back.add` both ways. Once the
- * manifest is being changed the way out is forward.
+ * manifest is being changed the way out is forward, unless not even its first line could be done.
  */
 function renderUndo(back: Plan, manifestChange: ManifestChange): string {
     const force = (lines: readonly Line[]) =>
@@ -90,8 +86,15 @@ function renderUndo(back: Plan, manifestChange: ManifestChange): string {
         );
     }
     if (back.add.length > 0) sections.push("if [ $s -ge 1 ]; then :", ...force(back.add), "fi");
-    const forward = manifestChange.finish.map((line) => `${line} 2>/dev/null || :`);
-    const lines = [`if [ $s -ge ${manifestStage} ]; then`, ...forward, "else", dropPreparedFiles, ...sections, "fi"];
+    const lines = [
+        `if [ $s -ge ${manifestStage} ]; then`,
+        ...manifestChange.resume,
+        "else",
+        dropPreparedFiles,
+        ...sections,
+        "fi",
+        "return 0",
+    ];
     return `${lines.join("\n")}\n`;
 }
 
@@ -165,20 +168,21 @@ ${renderLock(transaction.owner, transaction.lockTimeoutMs)}
 fail() {
     echo "@@ failed"
     echo "$1"
+    if [ $s -ge ${manifestStage} ]; then s=3; echo $s >>$r/stage; fi
     . $r/undo
     : >$r/undo
     exit ${exits.failed}
 }
 g=0
 if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
-if [ "$g" != ${quote(generationBefore)} ]; then print_manifest; exit ${exits.stale}; fi
+if [ -n "$recovered" ] || [ "$g" != ${quote(generationBefore)} ]; then print_manifest; exit ${exits.stale}; fi
 ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
 ${apply.join("\n")}
 ${manifestChange.prepare.map(orFail).join("\n")}
 s=${manifestStage}; echo $s >>$r/stage
-${manifestChange.finish.map(orFail).join("\n")}
+${manifestChange.finish.map((line, i) => (i === 0 ? orFail(line) : `${line} || exit ${exits.failed}`)).join("\n")}
 : >$r/undo
 ${worldAfter.objects.size === 0 ? `rmdir ${manifestDirectory} 2>/dev/null || :\nrm -rf $r` : ""}
 echo '@@ done'

@@ -1,4 +1,17 @@
 /**
+ * Ends what a killed transaction left, under the host lock; `$r` is the folder of lock and undo. The stage is the last
+ * line of its file, which is only appended to; at stage 0 nothing was done yet, and the undo may be half written. An undo
+ * that says it could not end (it returns 1) stays for the next one.
+ */
+export const recoverScript = `if [ -s $r/undo ]; then
+    s=0
+    while read -r n; do s=$n; done <$r/stage
+    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; : >$r/undo; elif . $r/undo; then : >$r/undo; fi
+    recovered=yes
+fi
+`;
+
+/**
  * Puts back everything that the manifest of a host says, in one pass and without Pulumi. The fragments beside the objects
  * hold the planner's own lines: `<rank> <tool> <namespace or -> <text>`. What is there already stays as it is; the two nft
  * tables are replaced in one transaction.
@@ -18,7 +31,7 @@ if [ ! -f "$1" ]; then echo 'linuxnet: nothing to restore'; exit 0; fi
 [ -d $r ] || mkdir -p -m 700 $r
 exec 9>>$r/lock
 flock -w 60 9 || { echo 'linuxnet: another transaction holds the lock' >&2; exit 1; }
-t=$(mktemp -d $r/restore.XXXXXX) || exit 1
+${recoverScript}t=$(mktemp -d $r/restore.XXXXXX) || exit 1
 trap 'rm -rf $t' EXIT
 cat "$@" | sort -s -k1,1 | awk -v t="$t" '
     { f = t "/" $2 "@" $3; if (f != last) { close(last); last = f } print substr($0, length($1 $2 $3) + 4) >> f }'

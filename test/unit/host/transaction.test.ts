@@ -56,7 +56,7 @@ test("the first object and the last one: the script is sh, and leaves no directo
     isShell(first.script);
     isShell(last.script);
     expect(last.script).toContain(
-        "\nrm -rf /var/lib/linuxnet/objects /var/lib/linuxnet/new /var/lib/linuxnet/generation || fail",
+        "\nrm -rf /var/lib/linuxnet/objects /var/lib/linuxnet/new /var/lib/linuxnet/generation || fail manifest\n",
     );
     expect(last.script).toContain("\nrm -rf $r\n");
     expect(first.script).not.toContain("\nrm -rf $r\n");
@@ -98,7 +98,7 @@ test("the way back: it is written before anything is done, and dropped after the
     };
     const written = at("printf '%s' ");
     const first = at("s=2; echo $s >>$r/stage");
-    const manifest = at("echo b2 >/var/lib/linuxnet/generation || fail");
+    const manifest = at("echo b2 >/var/lib/linuxnet/generation || exit");
     const dropped = script.lastIndexOf(": >$r/undo");
     expect([
         at("flock -w 60 9"),
@@ -210,6 +210,15 @@ test("a namespace of somebody else is never taken: its name is a claim", () => {
     expect(script).toContain(
         "if [ -e /run/netns/web ]; then echo '@@ taken'; echo 'network namespace \"web\"'; exit 76; fi",
     );
+});
+
+test("a manifest that cannot be written: before its first rename everything goes back, after it the next one goes on", () => {
+    const { script } = render(withEndpoint, two, [key]);
+    const [undo = ""] = /printf '%s' '.*?>\$r\/undo/s.exec(script) ?? [];
+    expect(undo).toContain("if [ $s -ge 4 ]; then\n");
+    expect(undo).toContain(`/var/lib/linuxnet/objects/${key}.restore || return 1\n`);
+    expect(undo).toContain("\nrm -f /var/lib/linuxnet/new/*");
+    expect(script).toContain("\necho b2 >/var/lib/linuxnet/generation || exit 77\n: >$r/undo\n");
 });
 
 test("a removed object's file goes, a changed one is written beside and renamed", () => {

@@ -24,28 +24,31 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
+recovered=
 if [ -s $r/undo ]; then
     s=0
     while read -r n; do s=$n; done <$r/stage
-    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; else . $r/undo; fi
-    : >$r/undo
+    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; : >$r/undo; elif . $r/undo; then : >$r/undo; fi
+    recovered=yes
 fi
+if [ -s $r/undo ]; then exit 77; fi
 
 fail() {
     echo "@@ failed"
     echo "$1"
+    if [ $s -ge 4 ]; then s=3; echo $s >>$r/stage; fi
     . $r/undo
     : >$r/undo
     exit 77
 }
 g=0
 if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
-if [ "$g" != a1 ]; then print_manifest; exit 75; fi
+if [ -n "$recovered" ] || [ "$g" != a1 ]; then print_manifest; exit 75; fi
 
 s=0; echo $s >$r/stage
 printf '%s' 'if [ $s -ge 4 ]; then
-mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ 2>/dev/null || :
-echo b2 >/var/lib/linuxnet/generation 2>/dev/null || :
+for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || return 1; break; done
+echo b2 >/var/lib/linuxnet/generation || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 3 ]; then :
@@ -91,6 +94,7 @@ LINUXNET_END
 
 fi
 fi
+return 0
 ' >$r/undo
 s=1; echo $s >>$r/stage
 ip -n web -batch - <<'LINUXNET_END' || fail 0
@@ -156,7 +160,7 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 ' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
 s=4; echo $s >>$r/stage
 mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || fail manifest
-echo b2 >/var/lib/linuxnet/generation || fail manifest
+echo b2 >/var/lib/linuxnet/generation || exit 77
 : >$r/undo
 
 echo '@@ done'

@@ -24,28 +24,32 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
+recovered=
 if [ -s $r/undo ]; then
     s=0
     while read -r n; do s=$n; done <$r/stage
-    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; else . $r/undo; fi
-    : >$r/undo
+    if [ "$s" = 0 ]; then rm -f /var/lib/linuxnet/new/*; : >$r/undo; elif . $r/undo; then : >$r/undo; fi
+    recovered=yes
 fi
+if [ -s $r/undo ]; then exit 77; fi
 
 fail() {
     echo "@@ failed"
     echo "$1"
+    if [ $s -ge 4 ]; then s=3; echo $s >>$r/stage; fi
     . $r/undo
     : >$r/undo
     exit 77
 }
 g=0
 if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
-if [ "$g" != a1 ]; then print_manifest; exit 75; fi
+if [ -n "$recovered" ] || [ "$g" != a1 ]; then print_manifest; exit 75; fi
 
 s=0; echo $s >$r/stage
 printf '%s' 'if [ $s -ge 4 ]; then
-rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore 2>/dev/null || :
-echo b2 >/var/lib/linuxnet/generation 2>/dev/null || :
+for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || return 1; break; done
+rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore || return 1
+echo b2 >/var/lib/linuxnet/generation || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 2 ]; then :
@@ -76,6 +80,7 @@ LINUXNET_END
 
 fi
 fi
+return 0
 ' >$r/undo
 s=1; echo $s >>$r/stage
 ip -n web -batch - <<'LINUXNET_END' || fail 0
@@ -101,7 +106,7 @@ LINUXNET_END
 { [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } || fail manifest
 s=4; echo $s >>$r/stage
 rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore || fail manifest
-echo b2 >/var/lib/linuxnet/generation || fail manifest
+echo b2 >/var/lib/linuxnet/generation || exit 77
 : >$r/undo
 
 echo '@@ done'
