@@ -11,6 +11,8 @@ export interface AddressItem {
     readonly link: string;
     /** With prefix length: `172.20.0.2/24`. */
     readonly address: string;
+    /** Observed only: the route to its network, which the kernel makes with the address and only with it, was deleted. */
+    readonly isRouted?: false;
 }
 
 /** A route, ip-route(8). Identified by namespace, table and destination. */
@@ -72,7 +74,15 @@ export const addressType: ItemType<AddressItem> = {
     observe(item, snapshot) {
         const link = snapshot.namespaces.get(item.netns ?? "")?.links.get(item.dev);
         const found = link?.addr_info?.some((entry) => `${entry.local}/${entry.prefixlen}` === item.address);
-        return found ? item : undefined;
+        if (!found) return undefined;
+        // The host's own routes may be very many, and are not read.
+        if (item.netns === undefined) return item;
+        const [local] = item.address.split("/");
+        const routes = snapshot.namespaces.get(item.netns)?.routes ?? [];
+        const isRouted = routes.some(
+            (route) => tableOf(route) === "main" && route.dev === item.dev && route.prefsrc === local,
+        );
+        return isRouted ? item : { ...item, isRouted };
     },
 };
 
