@@ -5,7 +5,8 @@ import type { LabHost } from "../../lab/index.js";
  * program that the script starts while it holds the lock.
  */
 export const faults = ["fails", "kills before", "kills after"] as const;
-export type Fault = (typeof faults)[number];
+/** "cuts": the processes that serve the connections are killed, the script goes on. */
+export type Fault = (typeof faults)[number] | "cuts";
 
 /** Where programs wait for their turn to fail. */
 export interface FaultyHost extends AsyncDisposable {
@@ -36,6 +37,10 @@ echo "\${0##*/} $*" >>${folder}/done
 case $fault in
 'kills before') kill -9 $PPID ;;
 'kills after') $real "$@"; kill -9 $PPID ;;
+cuts)
+    kill -9 $(ps -e -o pid=,args= | sed -n 's/^ *\\([0-9]*\\) sshd: [a-z].*/\\1/p')
+    exec $real "$@"
+    ;;
 *) cat >/dev/null; echo 'a fault was injected' >&2 ;;
 esac
 exit 1
@@ -53,7 +58,7 @@ export async function layFaults(host: LabHost): Promise<FaultyHost> {
     return {
         inject: async (fault, step, transactions) => void (await set(`${step} ${transactions} ${fault}`)),
         async clear() {
-            const { stdout } = await host.exec(`rm -f ${folder}/fault; wc -l <${folder}/done`);
+            const { stdout } = await host.exec(`rm -f ${folder}/fault; cat ${folder}/done 2>/dev/null | wc -l`);
             return Number(stdout);
         },
         async countSteps(work) {
