@@ -48,6 +48,25 @@ async function waitForWaiter(): Promise<void> {
         });
 }
 
+/**
+ * Every operation waits, so the engine comes to rest. A SIGKILL while it writes its state file leaves half a file, which
+ * no provider can mend.
+ */
+async function stateIsWritten(project: Project): Promise<void> {
+    const read = () => project.exportState().catch(() => "half written");
+    let last = "";
+    await expect
+        .poll(
+            async () => {
+                const before = last;
+                last = await read();
+                return last === before && last !== "half written";
+            },
+            { timeout: 60_000 },
+        )
+        .toBe(true);
+}
+
 /** How many objects the manifest lists. */
 async function objectsOnHost(): Promise<number> {
     return Number(
@@ -91,6 +110,7 @@ test.each([
     const before = await snapshotHost(host);
     await using project = await makeScript(program, { connection: host.connection });
     const { run, lock } = await upToTheMiddle(project);
+    await stateIsWritten(project);
     await end(run, lock);
     expect(await run.ended).not.toBe(0);
     await expectNoProvider(project);
