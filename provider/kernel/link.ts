@@ -109,14 +109,30 @@ export const bridgeType: ItemType<BridgeItem> = {
     key: (item) => `link ${item.name}`,
     parents: () => [],
     claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
-    // nf_call_* from creation: turning it on later kills running flows (br_netfilter).
+    // nf_call_* from creation: turning it on later kills running flows (br_netfilter). Only an MTU that is changed later
+    // stays; one from creation follows the ports as they come and go (br_mtu_auto_adjust).
     add: (item) => [
         ip(
             undefined,
-            ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "address", item.mac, "type", "bridge"],
+            ...[
+                "link",
+                "add",
+                "name",
+                item.name,
+                "mtu",
+                item.mtuBytes === 1500 ? 1501 : 1500,
+                "address",
+                item.mac,
+                "type",
+                "bridge",
+            ],
             ...[...bridgeFilter, "forward_delay", 0],
         ),
-        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias, ...spared),
+        ip(
+            undefined,
+            ...["link", "set", "dev", item.name, "mtu", item.mtuBytes, "addrgenmode", "none", "alias", item.alias],
+            ...spared,
+        ),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),

@@ -98,8 +98,8 @@ const cases: Cases = {
     bridge: {
         item: { type: "bridge", name: "ln1", mac: "02:6c:ac:14:00:01", mtuBytes: 1500, alias: "linuxnet network a" },
         add: [
-            "ip link add name ln1 mtu 1500 address 02:6c:ac:14:00:01 type bridge nf_call_iptables 1 nf_call_ip6tables 1 forward_delay 0",
-            "ip link set dev ln1 addrgenmode none alias linuxnet network a group 0",
+            "ip link add name ln1 mtu 1501 address 02:6c:ac:14:00:01 type bridge nf_call_iptables 1 nf_call_ip6tables 1 forward_delay 0",
+            "ip link set dev ln1 mtu 1500 addrgenmode none alias linuxnet network a group 0",
             "ip link set dev ln1 up",
         ],
         remove: ["ip link del dev ln1"],
