@@ -9,7 +9,9 @@ type Direction = "ingress" | "egress";
 /** The endpoints that a policy's target or peer stands for: itself, or those of a sandbox or network. */
 export function endpointsUnder(key: string, world: World): readonly EndpointObject[] {
     const endpoint = world.get("endpoint", key);
-    return endpoint === undefined ? world.endpointsOf(key) : [endpoint];
+    if (endpoint !== undefined) return [endpoint];
+    // The order in which they came would be the order of rules.
+    return [...world.endpointsOf(key)].sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 /** Endpoints whose chains name this object as a peer. */

@@ -58,7 +58,9 @@ export async function readHostState(host: Pick<LabHost, "exec" | "address" | "ma
                 .sort(),
         ),
         rules: each((name) =>
-            json(`rule ${name}`).map((rule) => rename(name, words(rule, ["priority", "src", "table"]))),
+            json(`rule ${name}`)
+                .map((rule) => rename(name, words(rule, ["priority", "src", "table"])))
+                .sort(),
         ),
         forwarding: json("fdb")
             .filter(({ dst, state }) => dst !== undefined || state === "static")
