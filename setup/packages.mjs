@@ -28,6 +28,8 @@ export const TEST_TOOLS = [
     same(["sudo"], "sudo"),
     // Login shells and a second sh that the root shell has to work with.
     same(["busybox"], "busybox"),
+    // Forges frames in the tests of the port guard.
+    same(["perl"], "perl", { apt: "perl-base" }),
     same(["fish"], "fish"),
     same(["tcsh"], "tcsh"),
     same(["nginx"], "nginx", { apt: "nginx-light", service: "nginx" }),

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LabHost } from "../../lab/index.js";
-import { hasTool } from "../../lab/requirements.js";
 import { openStack, type Stack } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, ask, inside, run, sendFrames, serve } from "./traffic.js";
@@ -147,7 +146,7 @@ test("overlay: no ARP and no broadcast crosses the underlay, only what is meant 
     expect(await sent.read()).toEqual(afterPing);
 });
 
-test.skipIf(!hasTool("perl"))("overlay: a stranger's packet does not arrive", async () => {
+test("overlay: a stranger's packet does not arrive", async () => {
     const { left, right } = bothEnds();
     await using server = await serve(left.place, "left", "udp:80");
     const hex = (address: string) =>
