@@ -74,8 +74,12 @@ ${recoverScript}if [ -s $r/undo ]; then exit ${exits.failed}; fi
  * manifest is being changed the way out is forward, unless not even its first line could be done.
  */
 function renderUndo(back: Plan, manifestChange: ManifestChange): string {
+    // `ip neigh` ends the whole batch at its first error, -force or not (iproute2 6.1), so it goes last and alone.
+    const endsBatch = (line: Line) => line.tool === "ip" && line.args[0] === "neigh";
     const force = (lines: readonly Line[]) =>
-        groupLines(lines).map((group) => renderGroup(group, "2>/dev/null || :", true));
+        [lines.filter((line) => !endsBatch(line)), lines.filter(endsBatch)]
+            .flatMap(groupLines)
+            .map((group) => renderGroup(group, "2>/dev/null || :", true));
     const sections: string[] = [];
     if (back.remove.length > 0) sections.push("if [ $s -ge 3 ]; then :", ...force(back.remove), "fi");
     if (back.nft.length > 0) {

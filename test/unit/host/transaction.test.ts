@@ -232,3 +232,21 @@ test("a removed object's file goes, a changed one is written beside and renamed"
         ),
     );
 });
+
+test("the way back: neighbours go last and alone, because ip ends a batch at their first error", () => {
+    const neighbour = {
+        type: "neighbour",
+        dev: "ln1",
+        link: "link ln1",
+        address: "172.20.0.9",
+        mac: "02:6c:ac:14:00:09",
+    } as const;
+    const after: Item[] = [neighbour, { type: "netns", name: "web-1" }];
+    const undo = undoOf(render(two, two, [], { before: [], after }).script);
+    const [netns, end, neigh] = ["netns del web-1", "LINUXNET_END\n", "neigh del 172.20.0.9"].map((text) =>
+        undo.indexOf(text),
+    );
+    expect(netns).toBeGreaterThan(-1);
+    expect(end).toBeGreaterThan(netns as number);
+    expect(neigh).toBeGreaterThan(end as number);
+});
