@@ -1,5 +1,11 @@
 import { defineConfig } from "vitest/config";
 
+// Virtual machines, emulated where there is no KVM, take minutes: only when asked for by name (npm run test:vm).
+const wantsVm = process.argv.some((arg) => /^(--project=)?vm$/.test(arg));
+const vm = {
+    test: { name: "vm", include: ["test/vm/**/*.test.ts"], testTimeout: 900_000, hookTimeout: 300_000 },
+};
+
 // Unit tests are pure and run in parallel; the others share two cores and one kernel.
 export default defineConfig({
     test: {
@@ -18,6 +24,7 @@ export default defineConfig({
             {
                 test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 300_000, hookTimeout: 120_000 },
             },
+            ...(wantsVm ? [vm] : []),
         ],
     },
 });

@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { enterNamespace } from "./namespace.js";
 import { systemPath } from "./requirements.js";
 
 /** A command: a string is run by `sh -c`, an array is a program with its arguments. */
@@ -29,8 +28,18 @@ export type LabExecResult = { readonly stdout: string; readonly stderr: string; 
 /** The error of a command that failed: reason, command and stderr as its message, the result beside it. */
 export type LabExecError = Error & LabExecResult & { readonly name: "LabExecError"; readonly timedOut: boolean };
 
-/** What of a machine is needed to run commands in it. */
-export type ExecTarget = { readonly name: string; readonly pid: () => number };
+/** How a machine is entered to run commands in it. */
+export type ExecTarget = {
+    readonly name: string;
+    /** What to start on this machine so that a command runs inside the other. */
+    enter(argv: readonly string[]): EnteredCommand | Promise<EnteredCommand>;
+};
+
+/** A command as this machine starts it, and how it is killed with all it started, given the id of what was started. */
+export type EnteredCommand = {
+    readonly argv: readonly [string, ...string[]];
+    readonly kill: (pid: number | undefined) => void;
+};
 
 /** The whole environment of a command: nothing of the calling program's leaks into a host. */
 export const commandEnvironment = {
@@ -48,7 +57,8 @@ export async function execInside(
     options: LabExecOptions = {},
 ): Promise<LabExecResult> {
     const { execa } = await import("execa");
-    const [file, ...args] = commandInside(target, command, options.sandbox);
+    const entered = await commandInside(target, command, options.sandbox);
+    const [file, ...args] = entered.argv;
     const timeoutMs = options.timeoutMs ?? 30_000;
     const child = execa(file, args, {
         cwd: "/",
@@ -62,7 +72,7 @@ export async function execInside(
     let timedOut = false;
     const timer = setTimeout(() => {
         timedOut = true;
-        killGroup(child.pid);
+        entered.kill(child.pid);
     }, timeoutMs);
     const outcome = await child;
     clearTimeout(timer);
@@ -82,12 +92,16 @@ export async function execInside(
     throw execError(target, command, options.sandbox, `${reason}`, result, timedOut);
 }
 
-/** The argv that runs a command inside a machine, and there inside a network namespace. */
-export function commandInside(target: ExecTarget, command: LabCommand, sandbox?: LabSandbox): [string, ...string[]] {
+/** The command that runs another one inside a machine, and there inside a network namespace. */
+export async function commandInside(
+    target: ExecTarget,
+    command: LabCommand,
+    sandbox?: LabSandbox,
+): Promise<EnteredCommand> {
     const argv = typeof command === "string" ? ["sh", "-c", command] : command;
     if (argv.length === 0) throw new TypeError("A command needs at least a program's name.");
-    if (sandbox === undefined) return enterNamespace(target.pid(), argv);
-    return enterNamespace(target.pid(), ["sh", "-c", sandboxScript, "sh", sandboxName(sandbox), ...argv]);
+    if (sandbox === undefined) return target.enter(argv);
+    return target.enter(["sh", "-c", sandboxScript, "sh", sandboxName(sandbox), ...argv]);
 }
 
 /** Kills a process and the group it leads; ids that are gone are no error. */

@@ -1,20 +1,23 @@
 import { maxHosts } from "./address-plan.js";
 import { onExit } from "./exit.js";
 import { generateKeyPair } from "./key-pair.js";
-import { type LabHost, type LabMachine, type StartedMachine, startNetnsClient, startNetnsHost } from "./netns-host.js";
+import type { LabHost, LabMachine, StartedMachine } from "./machine.js";
+import { startNetnsClient, startNetnsHost } from "./netns-host.js";
 import { type LabProbeOptions, type LabProbeResult, probePort } from "./probe.js";
 import { type LabRecord, openRecord, reapDeadLabs } from "./record.js";
 import { checkRequirements } from "./requirements.js";
 import { type LabProgram, type LabStack, type LabStackOptions, startStack } from "./stack.js";
 import { startUnderlay, type Underlay } from "./underlay.js";
+import { startVmHost } from "./vm-host.js";
+import { gatherVmParts, type VmParts, vmTools } from "./vm-parts.js";
 
 /** What {@link createLab} makes. */
 export type LabOptions<Count extends number = number> = {
     /** How many hosts, 1-243. @default 1 */
     readonly hosts?: Count | undefined;
     /**
-     * "netns": namespaces of this machine's kernel, up in a fraction of a second, root needed.
-     * "vm" (a kernel of its own) comes later.
+     * "netns": namespaces of this machine's kernel, up in a fraction of a second. "vm": a kernel of its own under qemu,
+     * with systemd, up in ten seconds, that can be rebooted. Root is needed for both.
      * @default "netns"
      */
     readonly driver?: "netns" | "vm" | undefined;
@@ -26,6 +29,8 @@ export type LabOptions<Count extends number = number> = {
      * @default false
      */
     readonly sudoUser?: boolean | undefined;
+    /** Is told what takes its time: the starts and restarts of virtual machines. @default nothing is shown */
+    readonly onProgress?: ((text: string) => void) | undefined;
 };
 
 /** As many hosts as were asked for: a tuple when the number is known, so that `const [first, second] = lab.hosts` fits. */
@@ -69,8 +74,8 @@ export type Lab<Count extends number = number> = AsyncDisposable & {
  * @throws when not root, when a tool is missing, or when a value is out of range.
  */
 export async function createLab<const Count extends number = 1>(options: LabOptions<Count> = {}): Promise<Lab<Count>> {
-    const { hostCount, mtuBytes, sudoUser } = checkOptions(options);
-    checkRequirements(sudoUser ? { sudo: "sudo" } : {});
+    const { hostCount, mtuBytes, sudoUser, driver } = checkOptions(options);
+    checkRequirements({ ...(sudoUser ? { sudo: "sudo" } : {}), ...(driver === "vm" ? vmTools : {}) });
     reapDeadLabs();
     const record = openRecord();
     const forget = onExit(record.clear);
@@ -79,11 +84,12 @@ export async function createLab<const Count extends number = 1>(options: LabOpti
         forget();
     };
     try {
+        const parts = driver === "vm" ? await gatherVmParts(record.makeFolder, options.onProgress) : undefined;
         const underlay = await startUnderlay(mtuBytes);
         record.addProcess(underlay.switch.init);
-        const { client, hosts } = await startMachines(underlay, record, hostCount, sudoUser);
+        const { client, hosts } = await startMachines(underlay, record, hostCount, sudoUser, parts);
         const lab = assembleLab(record, client, hosts, async () => {
-            await Promise.all([client, ...hosts].map(({ namespace }) => namespace.stop()));
+            await Promise.all([client, ...hosts].map(({ running }) => running.stop()));
             await underlay.stop();
             close();
         });
@@ -142,34 +148,43 @@ function assembleLab(
 }
 
 /** Starts all at once; when one cannot be started, none is left. */
-async function startMachines(underlay: Underlay, record: LabRecord, hostCount: number, sudoUser: boolean) {
+async function startMachines(
+    underlay: Underlay,
+    record: LabRecord,
+    hostCount: number,
+    sudoUser: boolean,
+    vmParts: VmParts | undefined,
+) {
     const login = { user: sudoUser ? "deploy" : "root", key: generateKeyPair() } as const;
     const started: StartedMachine<LabMachine>[] = [];
     const keep = async <T extends LabMachine>(starting: Promise<StartedMachine<T>>) => {
         const machine = await starting;
-        record.addProcess(machine.namespace.init);
+        record.addProcess(machine.running.init);
         started.push(machine);
         return machine;
     };
+    const startHost = (index: number) =>
+        vmParts === undefined ? startNetnsHost(underlay, index, login) : startVmHost(underlay, index, login, vmParts);
     const client = keep(startNetnsClient(underlay));
-    const hosts = Array.from({ length: hostCount }, (_, index) => keep(startNetnsHost(underlay, index, login)));
+    const hosts = Array.from({ length: hostCount }, (_, index) => keep(startHost(index)));
     try {
         return { client: await client, hosts: await Promise.all(hosts) };
     } catch (error) {
         await Promise.allSettled([client, ...hosts]);
-        await Promise.all(started.map(({ namespace }) => namespace.stop()));
+        await Promise.all(started.map(({ running }) => running.stop()));
         await underlay.stop();
         throw error;
     }
 }
 
 function checkOptions({ hosts = 1, driver = "netns", underlayMtu = 1500, sudoUser = false }: LabOptions) {
-    if (driver === "vm") throw new Error('driver "vm" comes later; this version of the lab has "netns".');
-    if (driver !== "netns") throw new TypeError(`driver: expected "netns", got ${JSON.stringify(driver)}.`);
+    if (driver !== "netns" && driver !== "vm") {
+        throw new TypeError(`driver: expected "netns" or "vm", got ${JSON.stringify(driver)}.`);
+    }
     checkRange("hosts", hosts, 1, maxHosts);
     // Less than 1280 would turn IPv6 off on the interface (RFC 8200).
     checkRange("underlayMtu", underlayMtu, 1280, 65_535);
-    return { hostCount: hosts, mtuBytes: underlayMtu, sudoUser };
+    return { hostCount: hosts, mtuBytes: underlayMtu, sudoUser, driver };
 }
 
 function checkRange(name: string, value: number, least: number, most: number): void {

@@ -1,57 +1,19 @@
-import { randomBytes } from "node:crypto";
-import { connect } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { hostNumbers, planMachine } from "./address-plan.js";
-import { execInside, type LabCommand, type LabExecOptions, type LabExecResult, type LabSandbox } from "./exec.js";
-import { generateKeyPair, type KeyPair } from "./key-pair.js";
-import { type Namespace, startNamespace } from "./namespace.js";
+import { type ExecTarget, execInside, killGroup } from "./exec.js";
+import { generateKeyPair } from "./key-pair.js";
+import {
+    connectionTo,
+    type LabHost,
+    type LabMachine,
+    type Login,
+    randomMachineId,
+    type StartedMachine,
+} from "./machine.js";
+import { enterNamespace, type Namespace, startNamespace } from "./namespace.js";
 import { machineScript } from "./netns-script.js";
-import { type LabProcess, spawnInside } from "./spawn.js";
+import { spawnInside } from "./spawn.js";
+import { waitForSshd } from "./sshd-answer.js";
 import type { Underlay } from "./underlay.js";
-
-/** A machine on a lab's underlay in which commands can be run: a host, or the client. */
-export type LabMachine = {
-    /** Its name in the lab and its host name: `host-1`, `host-2`, ..., `client`. */
-    readonly name: string;
-    /** Its IPv4 address on the underlay (interface `eth0`). */
-    readonly address: string;
-    /** Its IPv6 address on the underlay. */
-    readonly ipv6Address: string;
-    /**
-     * Runs a command inside and waits for it.
-     * @throws {LabExecError} on an exit code other than 0 (unless `check: false`) and on a timeout.
-     */
-    exec(command: LabCommand, options?: LabExecOptions): Promise<LabExecResult>;
-    /** Starts a long-running command inside, a server for instance; disposing it kills it. */
-    spawn(command: LabCommand, options?: { readonly sandbox?: LabSandbox | undefined }): Promise<LabProcess>;
-};
-
-/** How to log in to a host: exactly what a Host resource takes as `connection`. */
-export type LabConnection = {
-    readonly host: string;
-    readonly port: number;
-    readonly user: string;
-    /** Only there when the user is not root. */
-    readonly sudo?: true;
-    /** In OpenSSH form. */
-    readonly privateKey: string;
-    /** `ssh-ed25519 AAAA...` */
-    readonly hostKey: string;
-};
-
-/** A throwaway Linux host: own interfaces, routes, firewall, processes, /etc, /var, /run, machine id and sshd. */
-export type LabHost = LabMachine &
-    AsyncDisposable & {
-        readonly connection: LabConnection;
-        /** What is in its /etc/machine-id. */
-        readonly machineId: string;
-    };
-
-/** A machine and what holds it open. */
-export type StartedMachine<T extends LabMachine> = { readonly machine: T; readonly namespace: Namespace };
-
-/** Who logs in to a lab's hosts. */
-export type Login = { readonly user: "root" | "deploy"; readonly key: KeyPair };
 
 /** Starts a machine without sshd that stands for a user's computer outside the hosts. */
 export async function startNetnsClient(underlay: Underlay): Promise<StartedMachine<LabMachine>> {
@@ -71,24 +33,21 @@ export async function startNetnsHost(
         LAB_AUTHORIZED_KEY: login.key.public,
         LAB_USER: login.user,
     });
-    const { machine, namespace } = started;
-    const connection: LabConnection = {
-        host: machine.address,
-        port: 22,
-        user: login.user,
-        privateKey: login.key.private,
-        hostKey: hostKey.public,
-        ...(login.user === "root" ? {} : { sudo: true }),
-    };
+    const { machine, running: namespace } = started;
+    const connection = connectionTo(machine.address, login, hostKey);
     try {
-        await waitForSshd(connection.host, connection.port);
+        await waitForSshd(machine.address, 10_000);
     } catch (error) {
         await namespace.stop();
         throw new Error(
             `${machine.name}: sshd does not answer: ${(error as Error).message}\n${namespace.stderrTail()}`,
         );
     }
-    return { namespace, machine: { ...machine, connection, machineId, [Symbol.asyncDispose]: namespace.stop } };
+    const reboot = () => Promise.reject(new Error(`${machine.name}: reboot() needs a kernel of its own: driver "vm".`));
+    return {
+        running: namespace,
+        machine: { ...machine, connection, machineId, reboot, [Symbol.asyncDispose]: namespace.stop },
+    };
 }
 
 async function startMachine(
@@ -97,7 +56,7 @@ async function startMachine(
     number: number,
     machineId: string,
     environment: Readonly<Record<string, string>> = {},
-): Promise<StartedMachine<LabMachine>> {
+): Promise<{ readonly machine: LabMachine; readonly running: Namespace }> {
     const addresses = planMachine(underlay.plan, number);
     const router = planMachine(underlay.plan, hostNumbers.router);
     const namespace = await startNamespace(name, machineScript, {
@@ -113,9 +72,12 @@ async function startMachine(
         LAB_HOST_KEY: "",
         ...environment,
     });
-    const target = { name, pid: () => namespace.init.pid };
+    const target: ExecTarget = {
+        name,
+        enter: (argv) => ({ argv: enterNamespace(namespace.init.pid, argv), kill: killGroup }),
+    };
     return {
-        namespace,
+        running: namespace,
         machine: {
             name,
             ...addresses,
@@ -123,33 +85,4 @@ async function startMachine(
             spawn: (command, options) => spawnInside(target, command, options),
         },
     };
-}
-
-function randomMachineId(): string {
-    return randomBytes(16).toString("hex");
-}
-
-async function waitForSshd(host: string, port: number): Promise<void> {
-    const deadline = Date.now() + 10_000;
-    for (;;) {
-        try {
-            return await readBanner(host, port);
-        } catch (error) {
-            if (Date.now() > deadline) throw error;
-            await sleep(10);
-        }
-    }
-}
-
-function readBanner(host: string, port: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-        const socket = connect({ host, port, timeout: 2_000 });
-        socket.once("data", () => {
-            socket.destroy();
-            resolve();
-        });
-        socket.once("error", reject);
-        socket.once("timeout", () => socket.destroy(new Error("timed out")));
-        socket.once("close", () => reject(new Error("the connection was closed")));
-    });
 }

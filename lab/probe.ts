@@ -1,5 +1,5 @@
 import type { LabSandbox } from "./exec.js";
-import type { LabMachine } from "./netns-host.js";
+import type { LabMachine } from "./machine.js";
 
 /**
  * What somebody who knocks at a port sees: an answer; "closed" = refused or reset; "unreachable" = an ICMP error or

@@ -33,12 +33,24 @@ export function checkRequirements(furtherTools: Readonly<Record<string, string>>
 
 /** Whether a program of this name is in the system's folders. */
 export function hasTool(tool: string): boolean {
-    return systemPath.split(":").some((folder) => {
-        try {
-            accessSync(join(folder, tool), constants.X_OK);
-            return true;
-        } catch {
-            return false;
-        }
-    });
+    return placesOf(tool).length > 0;
+}
+
+/** The path of a program that is there. */
+export function findTool(tool: string): string {
+    return placesOf(tool)[0] ?? tool;
+}
+
+function placesOf(tool: string): string[] {
+    return systemPath
+        .split(":")
+        .map((folder) => join(folder, tool))
+        .filter((path) => {
+            try {
+                accessSync(path, constants.X_OK);
+                return true;
+            } catch {
+                return false;
+            }
+        });
 }

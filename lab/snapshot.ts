@@ -1,4 +1,4 @@
-import type { LabMachine } from "./netns-host.js";
+import type { LabMachine } from "./machine.js";
 
 /** Everything of a host that must be the same before the first `up` and after `destroy`; compare with `toEqual`. */
 export type HostSnapshot = {
@@ -77,9 +77,10 @@ section sysctl; cd /proc/sys && grep -s . net/ipv4/ip_forward net/ipv4/conf/*/fo
     net/ipv6/conf/*/forwarding net/ipv6/conf/*/accept_ra net/ipv6/conf/*/disable_ipv6 net/ipv6/conf/*/proxy_ndp \\
     net/ipv4/ip_local_reserved_ports net/bridge/bridge-nf-call-*
 # What is inside the folders: an empty folder is as good as none. /run/lab is the lab's own, the others are made by
-# logging in, by mount and by sudo.
+# logging in, by mount, by sudo, and all the time by systemd.
 section files; find /run /var/lib/linuxnet /etc/netns /etc/systemd/system /etc/sysctl.d -mindepth 1 \\
-    \\( -path /run/lab -o -path /run/mount -o -path /run/sudo -o -path '/run/sshd*' -o -path /run/utmp \\) -prune -o \\
+    \\( -path /run/lab -o -path /run/mount -o -path /run/sudo -o -path '/run/sshd*' -o -path /run/utmp \\
+    -o -path /run/systemd -o -path /run/udev -o -path /run/log \\) -prune -o \\
     \\( -type f -printf '%p %M %s\\n' -o -printf '%p %M %l\\n' \\) 2>/dev/null
 exit 0
 `;

@@ -1,11 +1,4 @@
-import {
-    commandEnvironment,
-    commandInside,
-    type ExecTarget,
-    killGroup,
-    type LabCommand,
-    type LabSandbox,
-} from "./exec.js";
+import { commandEnvironment, commandInside, type ExecTarget, type LabCommand, type LabSandbox } from "./exec.js";
 
 /** A process that runs inside a machine until it is disposed. */
 export type LabProcess = AsyncDisposable & {
@@ -30,7 +23,8 @@ export async function spawnInside(
     options: { readonly sandbox?: LabSandbox | undefined } = {},
 ): Promise<LabProcess> {
     const { execa } = await import("execa");
-    const [file, ...args] = commandInside(target, command, options.sandbox);
+    const entered = await commandInside(target, command, options.sandbox);
+    const [file, ...args] = entered.argv;
     const child = execa(file, args, {
         all: true,
         buffer: false,
@@ -57,7 +51,7 @@ export async function spawnInside(
         notify();
     });
     const stop = async () => {
-        if (!ended) killGroup(child.pid);
+        if (!ended) entered.kill(child.pid);
         await end;
     };
     return {

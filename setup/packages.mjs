@@ -1,7 +1,10 @@
+import { existsSync, readdirSync } from "node:fs";
+
 /**
- * Which package brings a command, by package manager. `service` is what a Debian package would start at every boot.
+ * Which package brings a command, by package manager. `service` is what a Debian package would start at every boot;
+ * `isThere` looks for what is no command.
  *
- * @typedef {{ commands: string[], apt: string, dnf: string, apk: string, pacman: string, zypper: string, service?: string }} Tool
+ * @typedef {{ commands: string[], apt: string, dnf: string, apk: string, pacman: string, zypper: string, service?: string, isThere?: () => boolean }} Tool
  */
 
 /** What a throwaway host is made of, and what the provider runs on it. @type {Tool[]} */
@@ -42,6 +45,27 @@ export const TEST_TOOLS = [
     same(["psql"], "postgresql", { apt: "postgresql-client", apk: "postgresql-client" }),
     same(["redis-server"], "redis", { apt: "redis-server", service: "redis-server" }),
 ];
+
+/** What virtual machines take: qemu, and a kernel to boot. @type {Tool[]} */
+export const VM_TOOLS = [
+    same(["qemu-system-x86_64"], "qemu-system-x86", { apk: "qemu-system-x86_64" }),
+    same(["mkfs.ext4"], "e2fsprogs"),
+    same(["busybox"], "busybox"),
+    same(["a kernel with 9p in /boot"], "kernel-default", {
+        apt: "linux-image-amd64",
+        dnf: "kernel kernel-modules",
+        apk: "linux-lts",
+        pacman: "linux",
+        isThere: hasGuestKernel,
+    }),
+];
+
+function hasGuestKernel() {
+    const versions = existsSync("/lib/modules") ? readdirSync("/lib/modules") : [];
+    return versions.some(
+        (version) => existsSync(`/boot/vmlinuz-${version}`) && existsSync(`/lib/modules/${version}/kernel/fs/9p`),
+    );
+}
 
 /**
  * @param {string[]} commands

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { runStepCommand } from "./child.mjs";
 import { findPackageManager, renderInstall } from "./package-manager.mjs";
-import { CLIENT_TOOLS, HOST_TOOLS, TEST_TOOLS } from "./packages.mjs";
+import { CLIENT_TOOLS, HOST_TOOLS, TEST_TOOLS, VM_TOOLS } from "./packages.mjs";
 import { findCommand, searchFolders } from "./paths.mjs";
 import { problem } from "./problem.mjs";
 import { step } from "./step.mjs";
@@ -12,7 +12,7 @@ import { step } from "./step.mjs";
 /**
  * Installs the commands that a throwaway host needs on this machine, unless all are there.
  *
- * @param {"demo" | "test" | "bench"} name
+ * @param {"demo" | "test" | "bench" | "vm"} name
  * @param {string[]} args `--host` of the demo names a real host: then this machine only has to reach it
  * @throws when something is missing and cannot be installed
  */
@@ -20,15 +20,17 @@ export async function ensureTools(name, args) {
     const needsHosts = !(name === "demo" && args.some((arg) => /^--host(=|$)/.test(arg)));
     if (needsHosts && process.platform !== "linux")
         throw problem(
-            `npm run ${name} makes network namespaces and needs Linux; npm run demo -- --host user@machine does not.`,
+            `npm run ${name === "vm" ? "test:vm" : name} makes network namespaces and needs Linux; npm run demo -- --host user@machine does not.`,
         );
-    const tools = [...CLIENT_TOOLS, ...(needsHosts ? HOST_TOOLS : []), ...(name === "test" ? TEST_TOOLS : [])];
+    const further = name === "test" ? TEST_TOOLS : name === "vm" ? VM_TOOLS : [];
+    const tools = [...CLIENT_TOOLS, ...(needsHosts ? HOST_TOOLS : []), ...further];
     const missing = tools.filter((tool) => !isInstalled(tool));
     if (missing.length > 0) await installTools(missing);
 }
 
 /** @param {Tool} tool */
 function isInstalled(tool) {
+    if (tool.isThere) return tool.isThere();
     const folders = [...searchFolders(), ...serverFolders()];
     return tool.commands.every((command) => findCommand(command, folders));
 }

@@ -31,9 +31,11 @@ export const restoreUnitType: ItemType<RestoreUnitItem> = {
     add: () => [
         file(restoreUnitPath, restoreUnit),
         command("systemctl", "--quiet", "enable", "linuxnet-restore.service"),
+        // A firewall's restart reaches active units only. It waits for the lock that this transaction holds.
+        command("systemctl", "--no-block", "start", "linuxnet-restore.service"),
     ],
     remove: () => [
-        command("systemctl", "--quiet", "disable", "linuxnet-restore.service"),
+        command("systemctl", "--quiet", "--now", "disable", "linuxnet-restore.service"),
         command("rm", "-f", restoreUnitPath),
         command("systemctl", "daemon-reload"),
     ],

@@ -23,20 +23,33 @@ export PATH LC_ALL
 d=/var/lib/linuxnet r=/run/linuxnet
 # /proc/sys/net shows the namespace of who looks, so a sandbox's switches are written by this script inside it.
 write_sysctls() {
-    while read -r key value; do if [ -e "/proc/sys/$key" ]; then printf '%s\\n' "$value" >"/proc/sys/$key"; fi; done
+    while read -r key value; do
+        if [ -e "/proc/sys/$key" ]; then printf '%s\\n' "$value" >"/proc/sys/$key"
+        else echo "linuxnet: there is no /proc/sys/$key (yet); run this again when there is" >&2; fi
+    done
 }
 if [ "$1" = --sysctls ]; then write_sysctls; exit; fi
+while :; do
+    if [ ! -d $d/objects ]; then echo 'linuxnet: nothing to restore'; exit 0; fi
+    [ -d $r ] || mkdir -p -m 700 $r
+    exec 9>>$r/lock
+    flock -w 60 9 || { echo 'linuxnet: another transaction holds the lock' >&2; exit 1; }
+    # The file goes with the last object: then this lock does not count.
+    if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
+done
+${recoverScript}# Listed under the lock: the tables are replaced, so an object that came meanwhile must not be missing.
 set -- $d/objects/*.restore
-if [ ! -f "$1" ]; then echo 'linuxnet: nothing to restore'; exit 0; fi
-[ -d $r ] || mkdir -p -m 700 $r
-exec 9>>$r/lock
-flock -w 60 9 || { echo 'linuxnet: another transaction holds the lock' >&2; exit 1; }
-${recoverScript}t=$(mktemp -d $r/restore.XXXXXX) || exit 1
+if [ ! -f "$1" ]; then rm -rf $r; echo 'linuxnet: nothing to restore'; exit 0; fi
+t=$(mktemp -d $r/restore.XXXXXX) || exit 1
 trap 'rm -rf $t' EXIT
 cat "$@" | sort -s -k1,1 | awk -v t="$t" '
     { f = t "/" $2 "@" $3; if (f != last) { close(last); last = f } print substr($0, length($1 $2 $3) + 4) >> f }'
 : >$t/errors
 if [ -f $t/command@- ]; then sh $t/command@- 2>>$t/errors; fi
+# Who loaded it when the first object came may come later at boot, or not at all; policies on one bridge need it now.
+if [ ! -e /proc/sys/net/bridge ]; then
+    modprobe br_netfilter 2>>$t/errors && /lib/systemd/systemd-sysctl --prefix=net/bridge 2>/dev/null
+fi
 {
     for f in inet bridge; do printf 'add table %s linuxnet\\ndelete table %s linuxnet\\n' $f $f; done
     cat $t/nft@-
@@ -65,6 +78,8 @@ echo "linuxnet: restored $# objects, $(wc -l <$t/ruleset) nft statements, $(cat 
 export const restoreUnit = `[Unit]
 Description=Networks, sandboxes and published ports of pulumi-linuxnet
 After=network-pre.target systemd-modules-load.service systemd-sysctl.service nftables.service firewalld.service
+# They make the interfaces whose forwarding is switched on.
+After=networking.service systemd-networkd.service NetworkManager.service
 Wants=network-pre.target
 Before=network.target
 # A firewall that is restarted or reloaded may flush all tables.

@@ -383,7 +383,9 @@ test("lab: labs of several processes run side by side and do not see each other"
 });
 
 test("lab: refuses what it cannot make, by name", async () => {
-    await expect(createLab({ driver: "vm" })).rejects.toThrow('driver "vm" comes later');
+    await expect(createLab({ driver: "docker" as "vm" })).rejects.toThrow(
+        'driver: expected "netns" or "vm", got "docker".',
+    );
     await expect(createLab({ hosts: 0 })).rejects.toThrow("hosts: expected a whole number from 1 to 243, got 0.");
     await expect(createLab({ underlayMtu: 576 })).rejects.toThrow("underlayMtu: expected a whole number from 1280");
     const code = `require("./lab/index.js").createLab().catch((error) => console.log(error.message))`;

@@ -64,9 +64,13 @@ const cases: Cases = {
     },
     "restore-unit": {
         item: { type: "restore-unit" },
-        add: [`file ${restoreUnitPath} ${restoreUnit}`, "command systemctl --quiet enable linuxnet-restore.service"],
+        add: [
+            `file ${restoreUnitPath} ${restoreUnit}`,
+            "command systemctl --quiet enable linuxnet-restore.service",
+            "command systemctl --no-block start linuxnet-restore.service",
+        ],
         remove: [
-            "command systemctl --quiet disable linuxnet-restore.service",
+            "command systemctl --quiet --now disable linuxnet-restore.service",
             `command rm -f ${restoreUnitPath}`,
             "command systemctl daemon-reload",
         ],
