@@ -28,6 +28,8 @@ beforeAll(async () => {
     await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, "ca")]);
     // ssh looks for ~/.ssh/config in the home of the account, whatever $HOME says: -F stands for it here.
     const { stdout: ssh } = await execa("which", ["ssh"]);
+    // Other test files, and runs that were killed, have key files of their own in the common one.
+    process.env["TMPDIR"] = folder;
     writeFileSync(join(folder, "ssh"), `#!/bin/sh\nexec ${ssh} -F ${config} "$@"\n`, { mode: 0o755 });
 });
 
@@ -36,6 +38,7 @@ afterEach(() => {
 });
 
 afterAll(async () => {
+    delete process.env["TMPDIR"];
     rmSync(folder, { recursive: true });
     await lab[Symbol.asyncDispose]();
 });
