@@ -17,7 +17,11 @@ function provide(kind: Kind): DynamicProvider {
     let loading: Promise<Handler> | undefined;
     async function call<T>(props: Props, work: (handler: Handler) => Promise<T>): Promise<T> {
         try {
-            loading ??= handlerOf(kind);
+            // From the first call: a preview opens no session and can lose its engine too.
+            loading ??= import("./sessions.js").then(({ watch }) => {
+                watch();
+                return handlerOf(kind);
+            });
             return await work(await loading);
         } catch (error) {
             throw (await import("./lifecycle.js")).explain(kind, props, error);

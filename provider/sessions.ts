@@ -37,7 +37,6 @@ let isWatching = false;
 
 /** The open host of a connection: one shell for the whole life of this process. */
 export async function sessionOf(connection: Connection, waitMs = 0): Promise<Host> {
-    watch();
     const resolved = resolve(connection, waitMs);
     const key = JSON.stringify({ ...resolved, waitMs: 0 });
     const known = sessions.get(key);
@@ -59,7 +58,7 @@ async function open(connection: Connection): Promise<Host> {
 }
 
 /** An engine that was killed leaves its providers alive for ever; this one ends with it. */
-function watch(): void {
+export function watch(): void {
     if (isWatching) return;
     isWatching = true;
     const engine = process.argv[2] ?? "";
