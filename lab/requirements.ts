@@ -32,7 +32,7 @@ export function checkRequirements(furtherTools: Readonly<Record<string, string>>
 }
 
 /** Whether a program of this name is in the system's folders. */
-export function hasTool(tool: string): boolean {
+function hasTool(tool: string): boolean {
     return placesOf(tool).length > 0;
 }
 
