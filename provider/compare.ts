@@ -41,7 +41,7 @@ export function compare(
         if (replaces.includes(name) || (refers.includes(name) && value === unknown)) replacing.push(name);
     }
     // Optional properties without a default that were taken out of the program.
-    for (const name of ["ingress", "egress", "hostAddress", "ipRange", "targetPort"]) {
+    for (const name of ["ingress", "egress", "hostAddress", "ipRange", "targetPort", "adopt", "retainOnDelete"]) {
         if (news[name] === undefined && olds[name] !== undefined && !changed.includes(name)) changed.push(name);
     }
     const drift = olds["drift"];

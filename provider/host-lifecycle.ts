@@ -72,24 +72,35 @@ async function outputsOf(host: Host, inputs: Props, generation: string): Promise
     });
 }
 
-/** What is left of a Host's objects, with all that hangs on them: a killed create is in the manifest, not in the state. */
-function leftOvers(world: World, hostId: string): ReadonlyMap<string, HostObject | undefined> {
-    const gone = new Map<string, HostObject | undefined>();
+/**
+ * What is left of a Host's objects, with all that hangs on them: a killed create is in the manifest, not in the state.
+ * What was adopted is given back, and what is retained stays.
+ */
+function leftOvers(world: World, hostId: string, owner: Owner): ReadonlyMap<string, HostObject | undefined> {
+    const left = new Map<string, HostObject | undefined>();
+    const isGone = (key: string) => left.has(key) && left.get(key) === undefined;
+    const isOfStack = (object: HostObject) =>
+        object.owner.stack === owner.stack && object.owner.project === owner.project;
+    /** What hangs on what goes goes along; what hangs on what is given back goes when it is this stack's. */
+    const follow = (object: HostObject, ...parents: string[]) => {
+        if (parents.some(isGone)) left.set(object.key, undefined);
+        else if (parents.some((key) => left.has(key)) && isOfStack(object) && !object.retained)
+            left.set(object.key, object.adoptedFrom);
+    };
     for (const object of world.objects.values()) {
-        if ((object.kind === "network" || object.kind === "sandbox") && object.host === hostId)
-            gone.set(object.key, undefined);
+        const isOfHost = (object.kind === "network" || object.kind === "sandbox") && object.host === hostId;
+        if (isOfHost && !object.retained) left.set(object.key, object.adoptedFrom);
     }
     for (const object of world.objects.values()) {
-        if (object.kind === "endpoint" && (gone.has(object.network) || gone.has(object.sandbox)))
-            gone.set(object.key, undefined);
-        if (object.kind === "overlay-tunnel" && gone.has(object.network)) gone.set(object.key, undefined);
+        if (object.kind === "endpoint") follow(object, object.network, object.sandbox);
+        if (object.kind === "overlay-tunnel") follow(object, object.network);
     }
     for (const object of world.objects.values()) {
-        if (object.kind === "port-mapping" && gone.has(object.endpoint)) gone.set(object.key, undefined);
-        if (object.kind === "firewall-policy" && object.targets.every((target) => gone.has(target)))
-            gone.set(object.key, undefined);
+        if (object.kind === "port-mapping") follow(object, object.endpoint);
+        if (object.kind === "firewall-policy" && object.targets.every((target) => left.has(target)))
+            left.set(object.key, object.targets.every(isGone) ? undefined : object.adoptedFrom);
     }
-    return gone;
+    return left;
 }
 
 /** A Host is a way to a machine and what is known of it; the machine itself is not changed. */
@@ -140,8 +151,8 @@ export const hostHandler: Handler = {
         await host.commit({
             owner: `host "${owner.name}" of stack ${owner.stack}`,
             // Without any it costs nothing, and ends what a killed transaction left.
-            repair: leftOvers(host.world(), id).size > 0,
-            decide: (world) => leftOvers(world, id),
+            repair: leftOvers(host.world(), id, owner).size > 0,
+            decide: (world) => leftOvers(world, id, owner),
         });
     },
 };

@@ -5,13 +5,15 @@ import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
 import { objectKinds } from "./kinds/index.js";
 import { describeObject, type ObjectKind } from "./kinds/kind.js";
+import { placeObject } from "./kinds/placement.js";
 import { describeIssues } from "./kinds/problem.js";
 import { hasUnknown } from "./kinds/unknown.js";
+import { layerOf, withoutLayer } from "./model/adoption.js";
 import { type Connection, describeConnection } from "./model/connection.js";
 import { kernelPrefixes } from "./model/kernel-name.js";
 import { type Kind, kindTitles } from "./model/kind.js";
 import type { HostObject } from "./model/object.js";
-import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
+import { formatId, type ObjectId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import { Refusal } from "./model/refusal.js";
 import type { World } from "./model/world.js";
 import { sessionOf } from "./sessions.js";
@@ -47,7 +49,7 @@ export interface Handler {
 }
 
 /** Inputs that every resource has beside its arguments; written by the SDK and by check. */
-const internals = ["__provider", "owner", "connection", "objectKey"] as const;
+const internals = ["__provider", "owner", "connection", "objectKey", "retainOnDelete"] as const;
 
 /** A change of these touches nothing on the host. */
 const ofTheProgramOnly = new Set(["connection", "objectKey"]);
@@ -161,34 +163,30 @@ function refuseMixedMachines(news: Props): string[] {
 export function objectHandler(kindName: HostObject["kind"]): Handler {
     const kind = objectKinds[kindName];
 
-    /** Creates, updates and repairs: the object that the inputs describe takes the place of the one that is there. */
-    async function put(
-        inputs: Props,
-        generation: string | undefined,
-        repair: boolean,
-        machineId?: string,
-    ): Promise<{ id: string; outs: Props }> {
+    /** Creates (without an id), updates and repairs: the object that the inputs describe takes its place on the host. */
+    async function put(inputs: Props, known?: ObjectId, repair = false): Promise<{ id: string; outs: Props }> {
         const owner = ownerOf(inputs);
-        const key = inputs["objectKey"] as string;
         const host = await sessionOf(connectionOf(inputs));
-        if (machineId !== undefined) refuseOtherMachine(host, machineId);
+        if (known !== undefined) refuseOtherMachine(host, known.machineId);
         const hostId = (inputs["host"] as { id?: string } | undefined)?.id;
         if (hostId !== undefined) refuseOtherMachine(host, parseId(hostId).machineId);
-        const fresh = randomBytes(3).toString("hex");
-        const leftOver = generation === undefined && host.world().objects.has(key);
+        const freshGeneration = randomBytes(3).toString("hex");
+        const placement = {
+            owner,
+            key: known?.key ?? (inputs["objectKey"] as string),
+            spareKey: keyOf(kindName, `${owner.urn} ${freshGeneration}`),
+            generation: known?.generation,
+            freshGeneration,
+        };
+        // What a killed create left, or another owner has, may differ from what the manifest says.
+        const isThere = host.world().ownedBy(owner.urn) !== undefined || inputs["adopt"] === true;
+        let key = placement.key;
         const world = await host.commit({
             owner: describeObject({ kind: kindName, owner } as HostObject),
-            repair: repair || leftOver,
+            repair: repair || (known === undefined && isThere),
             decide(current, facts) {
-                const previous = current.objects.get(key);
-                const object = kind.build(inputs, {
-                    world: current,
-                    facts,
-                    key,
-                    generation: generation ?? fresh,
-                    owner,
-                    previous,
-                });
+                const object = placeObject(kind, inputs, placement, current, facts);
+                key = object.key;
                 return new Map([[key, object]]);
             },
         });
@@ -220,16 +218,17 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             return { changes, replaces, deleteBeforeReplace: replaces.length > 0, stables: [] };
         },
 
-        create: (inputs) => put(inputs, undefined, false),
+        create: (inputs) => put(inputs),
 
         async read(id, given) {
-            const { key, machineId } = parseId(id);
+            const { key, generation, machineId } = parseId(id);
             const props = completeGet(given);
             const host = await sessionOf(connectionOf(props));
             refuseOtherMachine(host, machineId);
             const { world, driftOf } = await host.observe();
-            const object = world.objects.get(key);
-            if (object === undefined) return { id: "" };
+            const there = world.objects.get(key);
+            if (there === undefined) return { id: "" };
+            const object = layerOf(there, generation) ?? there;
             return { id, props: { ...outputsOf(kind, object, props, world, machineId), drift: driftOf(key) } };
         },
 
@@ -238,8 +237,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             // A new key, port or bastion is a new way to the same object.
             if (changed.every((name) => ofTheProgramOnly.has(name)))
                 return { outs: withoutUndefined({ ...olds, ...news }) };
-            const { generation, machineId } = parseId(id);
-            const { outs } = await put(news, generation, changed.includes("drift"), machineId);
+            const { outs } = await put(news, parseId(id), changed.includes("drift"));
             return { outs };
         },
 
@@ -252,14 +250,16 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
                 repair: false,
                 decide(world) {
                     const object = world.objects.get(key);
-                    // Gone, or made anew meanwhile: nothing of this id is left.
-                    if (object === undefined || object.generation !== generation) return new Map();
-                    const dependents = kind.dependents(object, world);
+                    if (object === undefined) return new Map();
+                    const left = withoutLayer(object, generation);
+                    // Made anew meanwhile: nothing of this id is there.
+                    if (left === object) return new Map();
+                    const dependents = left === undefined ? kind.dependents(object, world) : [];
                     if (dependents.length > 0) {
                         const names = dependents.slice(0, 5).map(describeObject).join(", ");
                         throw new Refusal(`it is still used by ${names}. Remove those first.`);
                     }
-                    return new Map([[key, undefined]]);
+                    return new Map([[key, left]]);
                 },
             });
         },

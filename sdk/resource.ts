@@ -15,7 +15,11 @@ export type ResourceOptions = Omit<pulumi.CustomResourceOptions, "provider" | "i
 export interface CommonArgs {
     /** Free text kept with the object in the host's manifest. In place. @default {} */
     labels?: pulumi.Input<Record<string, pulumi.Input<string>>>;
-    /** Takes over a matching object that exists on the host, and gives it back on delete. In place. @default false */
+    /**
+     * Takes over a matching object that is on the host already, of whoever it is, and gives it back untouched on delete;
+     * with none there it is made. Taken out again, the object is the stack's own. In place. @default false
+     * @throws when the one that is there differs: the message lists the differences
+     */
     adopt?: pulumi.Input<boolean>;
 }
 
@@ -117,6 +121,8 @@ export abstract class LinuxnetResource<K extends Kind> extends pulumi.CustomReso
                     name,
                 },
                 connection: pulumi.secret(connection),
+                // The engine forgets it without a call: deleting the Host must not sweep it as a left-over.
+                ...(opts.retainOnDelete && definition.kind !== "host" ? { retainOnDelete: true } : {}),
             },
             {
                 ...pulumi.mergeOptions(opts, { additionalSecretOutputs: ["connection", ...secrets] }),

@@ -11,15 +11,16 @@ import {
     parseIpv4Range,
     withPrefix,
 } from "../model/address.js";
+import { makerOf } from "../model/adoption.js";
 import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4, parseMac } from "../model/mac.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import { type BuildContext, describeObject, type ObjectKind } from "./kind.js";
+import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, targetsOfPoliciesAbout } from "./policy-rules.js";
-import { ipv4, labels, later, ref, shape, text } from "./schema.js";
+import { adopt, ipv4, labels, later, ref, shape, text } from "./schema.js";
 
 const schema = shape({
     sandbox: ref("sandbox"),
@@ -32,7 +33,7 @@ const schema = shape({
     gatewayPriority: z.union([z.int(), z.literal("never")], 'a whole number or "never" is expected').default(0),
     routes: later("Leave it out.", []),
     allowedAddresses: later("An endpoint sends from its own address only.", []),
-    adopt: later("Remove the interface by hand first.", false),
+    adopt,
     labels,
 });
 
@@ -195,7 +196,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
             key: context.key,
             generation: context.generation,
             owner: context.owner,
-            name: context.owner.name,
+            name: ownName(context),
             labels: inputs.labels,
             sandbox: sandbox.key,
             network: network.key,
@@ -205,6 +206,13 @@ export const endpoint: ObjectKind<EndpointObject> = {
             gatewayPriority: inputs.gatewayPriority,
             routingTable: chooseRoutingTable(sandbox, context),
         };
+    },
+
+    twins(raw, { world }) {
+        const inputs = raw as unknown as EndpointInputs;
+        const sandbox = parseId(inputs.sandbox.id).key;
+        const network = parseId(inputs.network.id).key;
+        return world.endpointsOf(sandbox).filter((other) => other.network === network);
     },
 
     items(object, world) {
@@ -225,7 +233,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 peerName: object.interfaceName,
                 peerMac: object.macAddress,
                 mtuBytes: effectiveMtu(network, world),
-                alias: linkAlias(`linuxnet endpoint ${object.name} (${object.owner.stack})`),
+                alias: linkAlias(`linuxnet endpoint ${object.name} (${makerOf(object).stack})`),
             },
             {
                 type: "address",

@@ -3,9 +3,9 @@ import type { FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js"
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import { type BuildContext, defined, type ObjectKind } from "./kind.js";
+import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
 import { endpointsUnder } from "./policy-rules.js";
-import { addressOrCidr, known, labels, later, many, ref, shape } from "./schema.js";
+import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./schema.js";
 
 const keyword = z.literal(["any", "host", "internal", "external"]);
 const peerRef = ref("endpoint", "sandbox", "network");
@@ -81,7 +81,7 @@ const schema = shape({
     defaultAction: z.literal(["drop", "reject", "allow"], '"drop", "reject" or "allow" is expected').default("drop"),
     priority: z.int().default(0),
     existingFlows: later("Established connections go on until they end.", "drain"),
-    adopt: later("Remove the policy by hand first.", false),
+    adopt,
     labels,
 });
 
@@ -163,7 +163,7 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
             key: context.key,
             generation: context.generation,
             owner: context.owner,
-            name: context.owner.name,
+            name: ownName(context),
             labels: inputs.labels,
             targets: inputs.target.map((target, i) => localKey(target, `target[${i}]`, context)),
             ingress: inputs.ingress && buildRules(inputs.ingress, "ingress", context),
@@ -171,6 +171,12 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
             defaultAction: inputs.defaultAction,
             priority: inputs.priority,
         }) as FirewallPolicyObject;
+    },
+
+    twins(raw, { world }) {
+        const keys = (raw as unknown as PolicyInputs).target.map(({ id }) => parseId(id).key).sort();
+        const [first = ""] = keys;
+        return world.policiesOn(first).filter(({ targets }) => [...targets].sort().join() === keys.join());
     },
 
     items: () => [],

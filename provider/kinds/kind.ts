@@ -13,6 +13,8 @@ export interface BuildContext<T extends HostObject> {
     readonly owner: Owner;
     /** The object as it is now: what was chosen for it (addresses, ports, tables) stays. */
     readonly previous: T | undefined;
+    /** The object of another owner that this one is adopted from; it keeps its name. */
+    readonly adoptedFrom: T | undefined;
 }
 
 /** What a kind of resource means: its arguments, its object, what of it is in the kernel. All of it pure. */
@@ -26,6 +28,8 @@ export interface ObjectKind<T extends HostObject> {
     readonly refers: readonly string[];
     /** @throws Refusal when the inputs do not fit what is on the host. */
     build(inputs: Record<string, unknown>, context: BuildContext<T>): T;
+    /** Objects of others that these inputs describe: what `adopt` may take over. */
+    twins(inputs: Record<string, unknown>, context: BuildContext<T>): readonly T[];
     /** Everything this object has in the kernel, given all objects of the host. */
     items(object: T, world: World): Item[];
     /** Keys of objects whose items depend on this one. */
@@ -39,6 +43,11 @@ export interface ObjectKind<T extends HostObject> {
 /** `endpoint "x" of stack y`, as in messages about conflicts. */
 export function describeObject(object: HostObject): string {
     return `${object.kind.replace("-", " ")} "${object.owner.name}" of stack ${object.owner.stack}`;
+}
+
+/** The name of an object that is called as its resource: an adopted one keeps the name it has. */
+export function ownName(context: BuildContext<HostObject>): string {
+    return context.adoptedFrom?.name ?? context.owner.name;
 }
 
 /** Optional properties that are absent rather than `undefined` (exactOptionalPropertyTypes). */

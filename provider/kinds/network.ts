@@ -10,14 +10,15 @@ import {
     parseIpv4Range,
     withPrefix,
 } from "../model/address.js";
+import { makerOf } from "../model/adoption.js";
 import { macOfIpv4 } from "../model/mac.js";
 import type { NetworkObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
-import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
+import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
-import { addressRange, cidr, ipv4, labels, later, many, mtu, one, ref, shape } from "./schema.js";
+import { addressRange, adopt, cidr, ipv4, labels, later, many, mtu, one, ref, shape } from "./schema.js";
 
 const driver = z.literal(
     "bridge",
@@ -52,7 +53,7 @@ const schema = shape({
     defaultHostAddress: later("Give each PortMapping its hostAddress."),
     addressPools: later("Give the network a subnet."),
     attachable: z.boolean().default(false),
-    adopt: later("Remove the object by hand first.", false),
+    adopt,
     labels,
 });
 
@@ -182,7 +183,7 @@ export const network: ObjectKind<NetworkObject> = {
             generation: context.generation,
             owner: context.owner,
             host: inputs.host.id,
-            name: inputs.name ?? context.owner.name,
+            name: inputs.name ?? ownName(context),
             labels: inputs.labels,
             subnet: inputs.subnet,
             gateway,
@@ -195,6 +196,8 @@ export const network: ObjectKind<NetworkObject> = {
             mtuBytes: inputs.mtu ?? context.previous?.mtuBytes ?? uplinkMtu(context.facts),
         }) as NetworkObject;
     },
+
+    twins: (inputs, { world }) => world.all("network").filter(({ subnet }) => subnet === inputs["subnet"]),
 
     items(object, world) {
         const link = `link ${object.key}`;
@@ -210,7 +213,7 @@ export const network: ObjectKind<NetworkObject> = {
                 name: object.key,
                 mac: macOfIpv4(object.gateway),
                 mtuBytes: effectiveMtu(object, world),
-                alias: linkAlias(`linuxnet network ${object.name} (${object.owner.stack})`),
+                alias: linkAlias(`linuxnet network ${object.name} (${makerOf(object).stack})`),
             },
             {
                 type: "address",

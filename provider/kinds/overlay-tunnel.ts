@@ -11,13 +11,14 @@ import {
     parseIpv4Range,
     withPrefix,
 } from "../model/address.js";
+import { makerOf } from "../model/adoption.js";
 import { macOfIpv4 } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { ForeignRoute, HostFacts } from "../model/world.js";
-import { type BuildContext, describeObject, type ObjectKind } from "./kind.js";
-import { addressRange, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
+import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5), counted from the inner frame's payload. */
 const vxlanOverhead = 50;
@@ -39,7 +40,7 @@ const schema = shape({
     key: later("It belongs to encryption."),
     learning: later("Forwarding entries are written for every address of a peer's range.", false),
     mtu: mtu.optional(),
-    adopt: later("Remove the interface by hand first.", false),
+    adopt,
     labels,
 });
 
@@ -170,7 +171,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             key: context.key,
             generation: context.generation,
             owner: context.owner,
-            name: context.owner.name,
+            name: ownName(context),
             labels: inputs.labels,
             network: network.key,
             vni: inputs.vni,
@@ -179,6 +180,11 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             peers: inputs.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
             mtuBytes: chooseMtu(inputs, context.facts),
         };
+    },
+
+    twins(raw, { world }) {
+        const { network, vni } = raw as unknown as TunnelInputs;
+        return world.tunnelsOf(parseId(network.id).key).filter((other) => other.vni === vni);
     },
 
     items(object, world) {
@@ -191,7 +197,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             set,
             key,
         });
-        const alias = linkAlias(`linuxnet tunnel ${object.name} (${object.owner.stack})`);
+        const alias = linkAlias(`linuxnet tunnel ${object.name} (${makerOf(object).stack})`);
         const items: Item[] = [
             allow("tunnel_ports", object.port),
             ...object.peers.map((each) => allow("tunnel_peers", each.underlayAddress, object.port)),

@@ -2,10 +2,10 @@ import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import type { Binding, PortMappingObject } from "../model/object.js";
 import { formatPortRange, type PortRange, parsePortRange } from "../model/port-range.js";
-import { parseId, type RefValue } from "../model/reference.js";
+import { type ObjectId, parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
-import { ipv4, labels, later, many, ports, ref, shape } from "./schema.js";
+import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { adopt, ipv4, labels, later, many, ports, ref, shape } from "./schema.js";
 import { unknown } from "./unknown.js";
 
 const target = z.union([
@@ -30,7 +30,7 @@ const schema = shape({
     drainTimeoutMs: later("Leave it out.", 0),
     sourceAddress: later('Clients keep their address: "keep".', "keep"),
     publishOn: later("A mapping is on the host of its target."),
-    adopt: later("Remove the port by hand first.", false),
+    adopt,
     labels,
 }).refine(flowsAsUsual, {
     path: ["existingFlows"],
@@ -126,6 +126,10 @@ function bindingsOf(inputs: MappingInputs, targetPort: PortRange, context: Conte
     return at(wanted);
 }
 
+function endpointIdOf(target: MappingInputs["target"][number]): ObjectId {
+    return parseId(("endpoint" in target ? target.endpoint : target).id);
+}
+
 /** Publishes ports of the host to an endpoint: one map element a port, never a rule. */
 export const portMapping: ObjectKind<PortMappingObject> = {
     kind: "port-mapping",
@@ -137,8 +141,7 @@ export const portMapping: ObjectKind<PortMappingObject> = {
         const inputs = raw as unknown as MappingInputs;
         const [first] = inputs.target;
         if (first === undefined) throw new Refusal("target is empty. Name an Endpoint.");
-        const reference = "endpoint" in first ? first.endpoint : first;
-        const { key, machineId } = parseId(reference.id);
+        const { key, machineId } = endpointIdOf(first);
         if (machineId !== context.facts.machineId)
             throw new Refusal("target is on another host, which is not supported yet.");
         const endpoint = context.world.get("endpoint", key);
@@ -162,12 +165,23 @@ export const portMapping: ObjectKind<PortMappingObject> = {
             key: context.key,
             generation: context.generation,
             owner: context.owner,
-            name: context.owner.name,
+            name: ownName(context),
             labels: inputs.labels,
             endpoint: key,
             bindings: bindingsOf(inputs, range, context),
             ...(typeof inputs.hostPort === "string" ? { hostPortGiven: inputs.hostPort } : {}),
         };
+    },
+
+    twins(raw, { world }) {
+        const { target, hostPort, protocol } = raw as unknown as MappingInputs;
+        const wanted = hostPort === undefined ? undefined : parsePortRange(hostPort);
+        const isMeant = ({ bindings }: PortMappingObject) =>
+            bindings.some(
+                (binding) =>
+                    protocol.includes(binding.protocol) && (wanted === undefined || meet(wanted, binding.hostPort)),
+            );
+        return target.flatMap((each) => world.mappingsOf(endpointIdOf(each).key).filter(isMeant));
     },
 
     items(object, world) {

@@ -9,7 +9,7 @@ import type { World } from "../model/world.js";
 import { endpointAddressKey } from "./endpoint.js";
 import { describeObject, type ObjectKind } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
-import { known, labels, later, ref, shape, text } from "./schema.js";
+import { adopt, known, labels, later, ref, shape, text } from "./schema.js";
 
 const perNamespace = /^net[./](ipv4|ipv6|core|netfilter|unix|sctp|mptcp|mpls|bridge)[./][A-Za-z0-9_./-]+$/;
 
@@ -37,7 +37,7 @@ const schema = shape({
     extraHosts: later("Use the endpoints' addresses.", {}),
     sysctls: z.record(sysctlKey, known(sysctlValue)).default({}),
     forwarding: later("A sandbox that routes for others comes with policies for it.", false),
-    adopt: later("Remove the namespace by hand first (ip netns del).", false),
+    adopt,
     labels,
 });
 
@@ -83,6 +83,13 @@ export const sandbox: ObjectKind<SandboxObject> = {
             labels: inputs["labels"] as Record<string, string>,
             sysctls: inputs["sysctls"] as Record<string, string>,
         };
+    },
+
+    twins(inputs, { world, owner }) {
+        const name = inputs["name"];
+        const isMeant = (other: SandboxObject) =>
+            name === undefined ? other.owner.name === owner.name : other.name === name;
+        return world.all("sandbox").filter(isMeant);
     },
 
     items(object, world) {

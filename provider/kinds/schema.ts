@@ -90,6 +90,9 @@ export const ports: z.ZodType<number | string> = z
         }
     });
 
+/** Without a default: what was made before the argument was there has none. */
+export const adopt = z.boolean().optional();
+
 export const labels = z.record(z.string(), known(z.string())).default({});
 
 /** `an Endpoint, Sandbox or Network`. */

@@ -12,6 +12,10 @@ interface ObjectBase<K extends string> {
     readonly owner: Owner;
     readonly name: string;
     readonly labels: Readonly<Record<string, string>>;
+    /** The same thing as its owner before had it: put back when this one goes. */
+    readonly adoptedFrom?: HostObject;
+    /** Its stack forgets it without deleting it (Pulumi's retainOnDelete), so that nothing sweeps it. */
+    readonly retained?: true;
 }
 
 export interface NetworkObject extends ObjectBase<"network"> {

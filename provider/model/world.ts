@@ -107,6 +107,11 @@ export class World {
         return this.#lookUp(`peers ${peer}`) as FirewallPolicyObject[];
     }
 
+    /** The object of a resource: at most one, whatever its kernel name. */
+    ownedBy(urn: string): HostObject | undefined {
+        return this.#lookUp(`owner ${urn}`)[0];
+    }
+
     #lookUp(entry: string): readonly HostObject[] {
         this.#index ??= buildIndex(this.objects.values());
         return this.#index.get(entry) ?? [];
@@ -122,6 +127,7 @@ function buildIndex(objects: Iterable<HostObject>): Map<string, HostObject[]> {
     };
     for (const object of objects) {
         enter(`kind ${object.kind}`, object);
+        enter(`owner ${object.owner.urn}`, object);
         if (object.kind === "endpoint") {
             enter(`endpoints ${object.sandbox}`, object);
             enter(`endpoints ${object.network}`, object);

@@ -42,6 +42,8 @@ export interface Resource<K extends Kind = Kind> extends AsyncDisposable {
     /** Reads it. What drifted, in words; "gone" when it is not there any more. */
     refresh(): Promise<readonly string[] | "gone">;
     delete(): Promise<void>;
+    /** Drops it from the state, as `pulumi state delete` and the option retainOnDelete do. */
+    forget(): void;
 }
 
 type Declare<K extends Kind> = (name: string, args?: Props) => Promise<Resource<K>>;
@@ -155,6 +157,9 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
             },
             async delete() {
                 await handler.delete(id, outs);
+                resources.splice(resources.indexOf(resource as Resource), 1);
+            },
+            forget() {
                 resources.splice(resources.indexOf(resource as Resource), 1);
             },
             async [Symbol.asyncDispose]() {

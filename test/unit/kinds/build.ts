@@ -64,6 +64,7 @@ export function build(kind: Kind, name: string, args: Args, world: World, option
         generation: options.generation ?? "1",
         owner: owner(name, options.stack ?? "dev"),
         previous: world.objects.get(key),
+        adoptedFrom: undefined,
     });
 }
 

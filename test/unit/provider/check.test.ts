@@ -168,7 +168,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         extraHosts: [{ a: "10.0.0.1" }, {}],
         defaultHostAddress: ["127.0.0.1"],
         addressPools: [[]],
-        adopt: [true, false],
     },
     sandbox: {
         hostname: ["db"],
@@ -177,14 +176,12 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         dns: [{ servers: ["10.0.0.1"] }],
         extraHosts: [{ a: "host-gateway" }, {}],
         forwarding: [true, false],
-        adopt: [true, false],
     },
     endpoint: {
         ipv6Address: ["fd00::1"],
         aliases: [["api.internal"], []],
         routes: [[{ to: "10.0.0.0/8", via: "172.20.0.9" }], []],
         allowedAddresses: [["10.0.0.0/8"], []],
-        adopt: [true, false],
     },
     "port-mapping": {
         ports: [["8080:80"], []],
@@ -192,15 +189,13 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         drainTimeoutMs: [5, 0],
         sourceAddress: ["masquerade", "keep"],
         publishOn: [["x"]],
-        adopt: [true, false],
     },
-    "firewall-policy": { existingFlows: ["cut", "drain"], adopt: [true, false] },
+    "firewall-policy": { existingFlows: ["cut", "drain"] },
     "overlay-tunnel": {
         remoteEndpoints: [[{ address: "10.0.0.1" }], []],
         encryption: ["ipsec", "none"],
         key: ["SECRET"],
         learning: [true, false],
-        adopt: [true, false],
     },
 };
 

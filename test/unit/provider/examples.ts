@@ -53,9 +53,16 @@ export const examples: Readonly<Record<Kind, Props>> = {
         masquerade: false,
         mtu: 1400,
         attachable: true,
+        adopt: true,
         labels: { team: "a" },
     },
-    sandbox: { host, name: "web", sysctls: { "net.core.somaxconn": 1024, "net/ipv4/ip_forward": " 1 " }, labels: {} },
+    sandbox: {
+        host,
+        name: "web",
+        sysctls: { "net.core.somaxconn": 1024, "net/ipv4/ip_forward": " 1 " },
+        adopt: true,
+        labels: {},
+    },
     endpoint: {
         sandbox,
         network,
@@ -63,6 +70,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         macAddress: "02-6C-AC-14-00-05",
         interfaceName: "eth0",
         gatewayPriority: "never",
+        adopt: true,
         labels: {},
     },
     "port-mapping": {
@@ -71,6 +79,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         hostPort: "8080",
         protocol: "udp",
         hostAddress: "127.0.0.1",
+        adopt: true,
         labels: {},
     },
     "firewall-policy": {
@@ -87,6 +96,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         egress: [{ action: "reject", to: "external", protocol: ["icmp", 47] }],
         defaultAction: "reject",
         priority: -1,
+        adopt: true,
         labels: {},
     },
     "overlay-tunnel": {
@@ -96,6 +106,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         local: "192.0.2.10",
         port: 4790,
         mtu: 1400,
+        adopt: true,
         labels: {},
     },
 };
