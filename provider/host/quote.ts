@@ -66,6 +66,22 @@ export function groupLines(lines: readonly Line[]): Group[] {
 }
 
 /**
+ * Deletes connections. `conntrack -D` walks the kernel's whole table (10 ms where it has room for many), so the table is read
+ * once, and only what is seen in it is deleted. /proc shows it ten times faster; newer kernels may be without that file.
+ */
+function cutFlows(lines: readonly Line[]): string {
+    const wanted = [...new Set(lines.map((line) => line.args.at(-1) ?? ""))];
+    const pattern = quote(`=(${wanted.map((value) => value.replaceAll(".", "\\.")).join("|")}) `);
+    const table = "/proc/net/nf_conntrack";
+    const cuts = lines.map((line) => {
+        const words = line.args.map(quote).join(" ");
+        return `case $f in *=${line.args.at(-1)}' '*) conntrack -D ${words} >/dev/null 2>&1 ;; esac`;
+    });
+    const read = `if [ -e ${table} ]; then grep -oE ${pattern} ${table}; else conntrack -L 2>/dev/null | grep -oE ${pattern}; fi`;
+    return `f=$(${read})\nif [ -n "$f" ]; then\n${cuts.join("\n")}\n:\nfi\n`;
+}
+
+/**
  * Shell text for a group; `tail` follows the command on its line (`|| fail 3`), `force` goes on after errors, `shows` are
  * batch lines whose JSON is printed when all went well: reading back costs no process of its own.
  */
@@ -90,13 +106,8 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
                 ` ${tail}`,
             );
         }
-        case "conntrack": {
-            // It ends with 1 when nothing matched; each call walks the whole table, so an empty one is not walked. dash
-            // reads the first digit of a number in /proc/sys and then says that the file has ended.
-            const cuts = lines.map((line) => `conntrack -D ${line.args.map(quote).join(" ")} >/dev/null 2>&1 || :`);
-            const count = "/proc/sys/net/netfilter/nf_conntrack_count";
-            return `if [ -r ${count} ] && { read -r n <${count} || :; } && [ "$n" -gt 0 ]; then\n${cuts.join("\n")}\nfi\n`;
-        }
+        case "conntrack":
+            return cutFlows(lines);
         case "file": {
             const writes = lines.map((line) => {
                 const [path = "", content = ""] = line.args;

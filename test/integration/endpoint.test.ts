@@ -241,3 +241,19 @@ test("endpoint: frames that are not its own IPv4 and ARP do not pass", async () 
     const { stdout } = await bed.host.exec("ip -json neigh show dev front", { sandbox: api.sandbox.outs.name });
     for (const entry of JSON.parse(stdout)) if (entry.dst === "172.20.0.1") expect(entry.lladdr).not.toBe(mac);
 });
+
+test("endpoint: connections from and to its address end with it, others go on", async () => {
+    await using stack = await openStack(bed.host);
+    const net = await stack.network("net", { subnet: "172.20.0.0/24" });
+    const web = await stack.join("web", net);
+    const other = await stack.join("other", net);
+    await bed.host.exec(["ping", "-c1", "-W2", web.address]);
+    await bed.host.exec(["ping", "-c1", "-W2", net.outs.gateway], { sandbox: web.sandbox.outs.name });
+    await bed.host.exec(["ping", "-c1", "-W2", other.address]);
+    const flows = async (filter: string, address: string) =>
+        (await bed.host.exec(["conntrack", "-L", filter, address])).stdout.trim().split("\n").filter(Boolean).length;
+    expect([await flows("-s", web.address), await flows("-r", web.address)]).toEqual([1, 1]);
+    await web.endpoint.delete();
+    expect([await flows("-s", web.address), await flows("-r", web.address)]).toEqual([0, 0]);
+    expect(await flows("-r", other.address)).toBe(1);
+});

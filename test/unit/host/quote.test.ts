@@ -146,10 +146,17 @@ test.each([
     ],
     ["single commands", [command("modprobe", "br_netfilter")], "modprobe br_netfilter </dev/null || fail 0\n"],
     [
-        "conntrack, which fails when nothing matches",
-        [{ tool: "conntrack", args: ["-s", "172.20.0.2"] }],
-        'if [ -r /proc/sys/net/netfilter/nf_conntrack_count ] && { read -r n </proc/sys/net/netfilter/nf_conntrack_count || :; } && [ "$n" -gt 0 ]; then\n' +
-            "conntrack -D -s 172.20.0.2 >/dev/null 2>&1 || :\nfi\n",
+        "conntrack, which is not called for what the table does not show",
+        [
+            { tool: "conntrack", args: ["-s", "172.20.0.2"] },
+            { tool: "conntrack", args: ["-p", "udp", "--orig-port-dst", "53"] },
+        ],
+        "f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '=(172\\.20\\.0\\.2|53) ' /proc/net/nf_conntrack; " +
+            "else conntrack -L 2>/dev/null | grep -oE '=(172\\.20\\.0\\.2|53) '; fi)\n" +
+            'if [ -n "$f" ]; then\n' +
+            "case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac\n" +
+            "case $f in *=53' '*) conntrack -D -p udp --orig-port-dst 53 >/dev/null 2>&1 ;; esac\n" +
+            ":\nfi\n",
     ],
 ] as [string, Line[], string][])("group: renders %s", (_title, lines, text) => {
     expect(render(lines)).toBe(text);

@@ -87,9 +87,11 @@ ip -n web -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
-if [ -r /proc/sys/net/netfilter/nf_conntrack_count ] && { read -r n </proc/sys/net/netfilter/nf_conntrack_count || :; } && [ "$n" -gt 0 ]; then
-conntrack -D -s 172.20.0.2 >/dev/null 2>&1 || :
-conntrack -D -r 172.20.0.2 >/dev/null 2>&1 || :
+f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '=(172\.20\.0\.2) ' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '=(172\.20\.0\.2) '; fi)
+if [ -n "$f" ]; then
+case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.2' '*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
+:
 fi
 
 ip -batch - <<'LINUXNET_END' || fail 2
