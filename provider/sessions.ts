@@ -65,6 +65,11 @@ export function watch(): void {
     void import("./host/engine-watch.js").then(({ watchEngine }) => watchEngine(engine, () => process.exit(1)));
 }
 
+/** Begins another run of the engine in this process, for who plays several in one: what was observed is forgotten. */
+export async function startRun(): Promise<void> {
+    for (const session of sessions.values()) (await session.catch(() => undefined))?.forget();
+}
+
 export async function closeSessions(): Promise<void> {
     const open = [...sessions.values()];
     sessions.clear();

@@ -19,8 +19,13 @@ export interface Host {
     world(): World;
     /** Applies an operation; concurrent ones share a transaction. @throws Refusal | TransactionFailed | ConnectionError */
     commit(operation: Operation): Promise<World>;
-    /** Reads objects and kernel in one round trip, shared by all who ask at the same time. */
+    /**
+     * What objects and kernel showed at one moment of this run: one round trip for all who ask. The engine asks for a few
+     * resources at a time for as long as a refresh takes, so the look stays good until something is changed by `commit`.
+     */
     observe(): Promise<Observation>;
+    /** The next `observe` looks again, unless one is looking. */
+    forget(): void;
     capabilities(): Promise<readonly string[]>;
     /** Scripts sent since the host was opened; each is one round trip. */
     roundTrips(): number;
@@ -31,12 +36,11 @@ export interface Host {
 export async function openHost(connection: Connection, meaning: Meaning): Promise<Host> {
     const session = await openSession(connection);
     const { facts } = session;
-    let observing: Promise<Observation> | undefined;
+    let observation: Promise<Observation> | undefined;
+    let isLooking = false;
+    const commit = createCommitter(session, meaning);
 
     async function observeAll(): Promise<Observation> {
-        // All reads of a refresh arrive within a moment and share one look.
-        await new Promise((resolve) => setTimeout(resolve, 15));
-        observing = undefined;
         const itemsOfAll = (world: World) => meaning.itemsOf(["base", ...world.objects.keys()], world);
         let { world, generation } = session.manifest;
         let snapshot = await session.look(itemsOfAll(world));
@@ -58,8 +62,28 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
         connection,
         facts,
         world: () => session.manifest.world,
-        commit: createCommitter(session, meaning),
-        observe: () => (observing ??= observeAll()),
+        commit(operation) {
+            observation = undefined;
+            return commit(operation).finally(() => {
+                observation = undefined;
+            });
+        },
+        observe() {
+            if (observation !== undefined) return observation;
+            isLooking = true;
+            const looking = observeAll().finally(() => {
+                isLooking = false;
+            });
+            // What failed once may work for the next resource.
+            looking.catch(() => {
+                if (observation === looking) observation = undefined;
+            });
+            observation = looking;
+            return looking;
+        },
+        forget() {
+            if (!isLooking) observation = undefined;
+        },
         async capabilities() {
             const { stdout } = await session.run(capabilitiesScript);
             return [...parseCapabilities(stdout), ...facts.capabilities];

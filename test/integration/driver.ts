@@ -2,7 +2,7 @@ import type { LabHost } from "../../lab/index.js";
 import * as provider from "../../provider/index.js";
 import type { Props } from "../../provider/lifecycle.js";
 import type { Kind } from "../../provider/model/kind.js";
-import { closeSessions } from "../../provider/sessions.js";
+import { closeSessions, startRun } from "../../provider/sessions.js";
 import { inside, type Place } from "./traffic.js";
 
 const handlers = {
@@ -150,6 +150,7 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
                 return replaces.length > 0 ? "replace" : "update";
             },
             async refresh() {
+                await startRun();
                 const read = await handler.read(id, outs);
                 if (read.id === "") return "gone";
                 outs = stored(read.props ?? {});
