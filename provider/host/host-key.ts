@@ -28,13 +28,15 @@ export type Verdict =
 export function parseKnownHosts(text: string, file = "known_hosts"): KnownHostLine[] {
     const lines: KnownHostLine[] = [];
     for (const [index, raw] of text.split("\n").entries()) {
-        const words = raw.trim().split(/[ \t]+/);
-        if (raw.trim() === "" || words[0]?.startsWith("#")) continue;
+        // Only these: trim() would also take away a byte order mark or a no-break space, which are part of a name.
+        const line = raw.replace(/^[ \t]+|[ \t\r]+$/g, "");
+        const words = line.split(/[ \t]+/);
+        if (line === "" || line.startsWith("#")) continue;
         const marker = words[0]?.startsWith("@") ? words.shift() : undefined;
         const [names, type, key] = words;
         if (names === undefined || type === undefined || key === undefined) continue;
         const [isRevoked, isAuthority] = [marker === "@revoked", marker === "@cert-authority"];
-        if ((marker !== undefined && !isRevoked && !isAuthority) || keyType(key) !== type) continue;
+        if ((marker !== undefined && !isRevoked && !isAuthority) || !isWholeKey(key, type)) continue;
         lines.push({ file, lineNumber: index + 1, names, isRevoked, isAuthority, type, key });
     }
     return lines;
@@ -80,6 +82,16 @@ export function keyType(key: string): string | undefined {
     if (blob.length < 8) return undefined;
     const length = blob.readUInt32BE(0);
     return length > 0 && length <= blob.length - 4 ? blob.toString("latin1", 4, 4 + length) : undefined;
+}
+
+/** A plain key is a list of strings, the first its type. Of certificates only the type is looked at. */
+function isWholeKey(key: string, type: string): boolean {
+    if (keyType(key) !== type) return false;
+    if (type.includes("-cert-")) return true;
+    const blob = Buffer.from(key, "base64");
+    let at = 0;
+    while (at + 4 <= blob.length) at += 4 + blob.readUInt32BE(at);
+    return at === blob.length;
 }
 
 /**

@@ -1,56 +1,61 @@
 import { type Connection, describeConnection } from "../model/connection.js";
 import { explainDialError } from "./dial-error.js";
+import {
+    explainChangedKey,
+    explainOtherKey,
+    explainRevokedKey,
+    explainUnknownKey,
+    refuse,
+    type ShownKey,
+} from "./host-key-refusal.js";
 import { ConnectionError } from "./shell.js";
 
 /** A host key that `ssh` refused, as far as its words tell. */
-interface RefusedKey {
+export interface RefusedKey {
     readonly kind: "unknown" | "changed" | "revoked";
-    /** `ssh-ed25519 SHA256:...` */
-    readonly shown?: string;
-    /** `~/.ssh/known_hosts:3` */
-    readonly line?: string;
+    /** `ED25519` */
+    readonly type?: string;
+    /** The line that has another key. */
+    readonly line?: { readonly file: string; readonly lineNumber: number };
 }
 
-/** What `ssh` says when it does not take a host key, or nothing. @param words its standard error; more at level -v */
+/** What `ssh` says when it does not take a host key, or nothing. @param words its standard error */
 export function readRefusedKey(words: string): RefusedKey | undefined {
     if (!words.includes("Host key verification failed")) return undefined;
-    const [, verbose] = /Server host key: (\S+ SHA256:\S+)/.exec(words) ?? [];
-    const [, type, print] =
-        /fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:[^\s.]+)/.exec(words) ?? [];
-    const shown = verbose ?? (print === undefined ? undefined : `${type} ${print}`);
-    const [, line] = /Offending \S+ key in (\S+:\d+)/.exec(words) ?? [];
+    const [, type] = /(?:fingerprint for the|^The|^No) (\S+) (?:host )?key /m.exec(words) ?? [];
+    const [, file = "", lineNumber] = /Offending \S+ key in (\S+):(\d+)/.exec(words) ?? [];
     const kind = /REVOKED HOST KEY/.test(words)
         ? "revoked"
         : /REMOTE HOST IDENTIFICATION HAS CHANGED/.test(words)
           ? "changed"
           : "unknown";
-    return { kind, ...(shown === undefined ? {} : { shown }), ...(line === undefined ? {} : { line }) };
+    return {
+        kind,
+        ...(type === undefined ? {} : { type }),
+        ...(lineNumber === undefined ? {} : { line: { file, lineNumber: Number(lineNumber) } }),
+    };
 }
 
-export function explainRefusedKey(refused: RefusedKey, connection: Connection): ConnectionError {
-    const shown = refused.shown ?? "a key";
-    const look = "check the fingerprint on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)";
-    const set = 'set connection.hostKey to the text of that .pub file ("ssh-ed25519 AAAA...")';
-    const refuse = (what: string) =>
-        new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal: false });
-    if (refused.kind === "revoked")
+/** @param shown the key that the host shows when it is asked again; nothing when another machine on the way was refused */
+export function explainRefusedKey(
+    refused: RefusedKey,
+    shown: ShownKey | undefined,
+    connection: Connection,
+    words: string,
+): ConnectionError {
+    const file = connection.knownHosts ?? "known_hosts";
+    if (shown === undefined) {
+        const said = words.split("\n").find((line) => /host key .*(known|changed|revoked)|^Host key for/.test(line));
         return refuse(
-            `the host key ${shown} is marked @revoked in known_hosts. Do not use this host until it has a new key.`,
+            connection,
+            `the host key of a machine on the way was refused (it said: ${said?.trim() ?? "Host key verification failed."}). ` +
+                `Log in to it by hand once: ssh ${connection.host}.`,
         );
-    if (connection.hostKey !== undefined)
-        return refuse(
-            `the host key is not the one in connection.hostKey. The host shows ${shown}. Somebody may be listening in. ` +
-                `If the host was made anew, ${look} and ${set}.`,
-        );
-    if (refused.kind === "changed")
-        return refuse(
-            `the host key has changed. The host shows ${shown}, but ${refused.line ?? "known_hosts"} has another one. Somebody may ` +
-                `be listening in. If the host was made anew, ${look}, remove that line, and ${set}.`,
-        );
-    return refuse(
-        `the host key is unknown: ${shown} is not in ${connection.knownHosts ?? "known_hosts"}. To trust the host, ${look} and ${set}, ` +
-            `or take it down by a first login by hand (ssh ${connection.host}).`,
-    );
+    }
+    if (refused.kind === "revoked") return explainRevokedKey(connection, shown, { file });
+    if (connection.hostKey !== undefined) return explainOtherKey(connection, shown);
+    if (refused.kind === "changed") return explainChangedKey(connection, shown, refused.line ?? { file });
+    return explainUnknownKey(connection, shown, { file, isNotIn: file });
 }
 
 /** The end of `ssh` itself (exit code 255) before there was a shell, by its words on standard error. */

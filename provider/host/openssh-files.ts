@@ -11,6 +11,8 @@ export interface OpensshFiles {
     readonly certificate?: string;
     /** A known_hosts file with the keys of `connection.hostKey`. */
     readonly hostKeys?: string;
+    /** Not there yet: a known_hosts file to learn what key a host shows. */
+    readonly shownKeys: string;
     /** Safe to call twice. */
     remove(): void;
 }
@@ -48,6 +50,7 @@ export function writeOpensshFiles(connection: Connection, source: KeySource | un
                 ? {}
                 : // Any name: the file is for this connection alone, whatever HostName or HostKeyAlias ~/.ssh/config gives it.
                   { hostKeys: write("known_hosts", connection.hostKey.map((key) => `* ${key.trim()}\n`).join("")) }),
+            shownKeys: join(folder, "shown_keys"),
             remove,
         };
     } catch (error) {

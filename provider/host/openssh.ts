@@ -1,21 +1,18 @@
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { access } from "node:fs/promises";
 import { PassThrough } from "node:stream";
 import { type Connection, describeConnection } from "../model/connection.js";
-import { chooseKey, type KeySource, readKey } from "./credentials.js";
+import { chooseKey, type KeySource } from "./credentials.js";
 import { expandHome } from "./home-path.js";
+import { explainUnwritable, prepareKnownHostsFile } from "./known-hosts-file.js";
 import { spawnProcess } from "./local.js";
-import { explainLoginEnd } from "./login-refusal.js";
 import { renderOpensshArguments } from "./openssh-arguments.js";
-import { describeLoss, explainOpensshEnd, explainRefusedKey, readRefusedKey } from "./openssh-error.js";
+import { describeLoss } from "./openssh-error.js";
 import { writeOpensshFiles } from "./openssh-files.js";
+import { exitOfSsh, explainNoLogin } from "./openssh-no-login.js";
 import { type RootCommand, renderRootCommand } from "./root-command.js";
 import { ConnectionError } from "./shell.js";
 import type { ProcessEnd, ShellProcess } from "./shell-process.js";
-
-/** What `ssh` ends with when it is not the remote command that ended. */
-const exitOfSsh = 255;
 
 /** Starts the root command on the host of a connection by the system's `ssh`. One try. @throws ConnectionError */
 export async function spawnOpenssh(
@@ -24,6 +21,7 @@ export async function spawnOpenssh(
     dialTimeoutMs: number,
 ): Promise<ShellProcess> {
     const source = await chooseOpensshKey(connection);
+    if (connection.hostKeyPolicy === "accept-new" && connection.hostKey === undefined) prepareKnownHosts(connection);
     const files = writeOpensshFiles(connection, source);
     try {
         const options = renderOpensshArguments(connection, files, dialTimeoutMs);
@@ -31,13 +29,11 @@ export async function spawnOpenssh(
         const greeting = `linuxnet-login-${randomBytes(8).toString("hex")}`;
         const child = spawnProcess(["ssh", ...options, `echo ${greeting}; ${renderRootCommand(command)}`]);
         const login = await waitForLogin(child, greeting, dialTimeoutMs);
-        if (login.process !== undefined) return login.process;
+        if (login.process !== undefined && !/^Failed to add the host to/m.test(login.words)) return login.process;
         child.kill("SIGKILL");
         child.destroy();
-        if (login.end === undefined) throw tooSlow(connection, dialTimeoutMs);
-        if (login.end.exitCode === 127 && login.words === "") throw explainNoSsh(connection, login.end);
-        if (login.end.exitCode !== exitOfSsh) throw explainLoginEnd(login.end, login.words, connection);
-        throw await explain(login.words, connection, source, options, dialTimeoutMs);
+        if (login.process !== undefined) throw explainUnwritable(connection);
+        throw await explainNoLogin(login, { connection, source, files, options, dialTimeoutMs });
     } finally {
         files.remove();
     }
@@ -63,6 +59,16 @@ async function chooseOpensshKey(connection: Connection): Promise<KeySource | und
         });
     }
     return source;
+}
+
+/** @throws ConnectionError when a new key could not be written down: each login would accept whatever key is shown */
+function prepareKnownHosts(connection: Connection): void {
+    if (connection.knownHosts === undefined) return;
+    try {
+        prepareKnownHostsFile(expandHome(connection.knownHosts));
+    } catch (error) {
+        throw explainUnwritable(connection, (error as NodeJS.ErrnoException).code);
+    }
 }
 
 /** A shell that has said its first word; or the end of ssh before that, with all it said; or neither: the time is up. */
@@ -126,67 +132,4 @@ function wrap(child: SshProcess, said: Buffer, words: string): ShellProcess {
             child.destroy();
         },
     };
-}
-
-async function explain(
-    words: string,
-    connection: Connection,
-    source: KeySource | undefined,
-    options: readonly string[],
-    timeoutMs: number,
-): Promise<ConnectionError> {
-    const refused = readRefusedKey(words);
-    if (refused !== undefined) {
-        // Of an unknown key ssh prints nothing unless it is asked to.
-        const shown = refused.shown ?? readRefusedKey(await askAgain(options, timeoutMs))?.shown;
-        return explainRefusedKey({ ...refused, ...(shown === undefined ? {} : { shown }) }, connection);
-    }
-    const keys = source?.name ?? "the keys that ssh finds";
-    const agent = connection.agentSocketPath;
-    const error = explainOpensshEnd(words, connection, agent === undefined ? [keys] : [keys, `agent ${agent}`]);
-    if (source === undefined || !/Permission denied/.test(words)) return error;
-    return (await explainKey(source, connection, words)) ?? error;
-}
-
-/** What is wrong with the key itself, which ssh does not tell when it may not ask for a passphrase. */
-async function explainKey(
-    source: KeySource,
-    connection: Connection,
-    words: string,
-): Promise<ConnectionError | undefined> {
-    const error = await readKey(source, connection).then(
-        () => undefined,
-        (reason: unknown) => reason,
-    );
-    if (!(error instanceof ConnectionError)) return undefined;
-    // ssh knows more kinds of keys (FIDO) than we can read.
-    return /is not a private key/.test(error.message) && !/Load key/.test(words) ? undefined : error;
-}
-
-/** The words of the same login at level -v, which ends where the first one did. */
-function askAgain(options: readonly string[], timeoutMs: number): Promise<string> {
-    return new Promise((resolve) => {
-        const verbose = options.map((option) => (option === "LogLevel=INFO" ? "LogLevel=DEBUG1" : option));
-        const child = execFile("ssh", [...verbose, "true"], { timeout: timeoutMs }, (_error, _stdout, stderr) =>
-            resolve(stderr),
-        );
-        child.stdin?.end();
-    });
-}
-
-function explainNoSsh(connection: Connection, end: ProcessEnd): ConnectionError {
-    return new ConnectionError(
-        `${describeConnection(connection)}: ${end.reason}. Install the OpenSSH client (ssh) on the machine Pulumi runs on, or use the ` +
-            'transport "ssh2".',
-        { mayHeal: false },
-    );
-}
-
-function tooSlow(connection: Connection, dialTimeoutMs: number): ConnectionError {
-    return new ConnectionError(
-        `${describeConnection(connection)}: the login by ssh was not done within ${dialTimeoutMs / 1000} s. Check that the host is up, ` +
-            `that no firewall drops its SSH port, and what a login by hand waits for (ssh ${connection.host}), or raise ` +
-            "connection.dialTimeoutMs.",
-        { mayHeal: true },
-    );
 }

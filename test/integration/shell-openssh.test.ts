@@ -5,7 +5,6 @@ import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { createLab, type Lab, type LabHost } from "../../lab/index.js";
 import { generateKeyPair } from "../../lab/key-pair.js";
-import { renderFingerprint } from "../../provider/host/host-key.js";
 import type { Connection } from "../../provider/model/connection.js";
 import { type ConnectionChanges, connectionTo, openUsing, refusalOf } from "./host-connection.js";
 
@@ -66,27 +65,7 @@ async function addressBehind(connection: Connection): Promise<string> {
 }
 
 const filesLeft = () => readdirSync(tmpdir()).filter((name) => name.startsWith("linuxnet-ssh-"));
-const fingerprintOf = (text: string) => renderFingerprint(text.split(" ")[1] ?? "");
 const nameOf = async (machine: LabHost) => (await machine.exec("hostname")).stdout.trim();
-
-test("openssh: unknown, changed and revoked host keys are three refusals, each with the fingerprint", async () => {
-    const { hostKey } = host.connection;
-    const { address } = host;
-    const print = fingerprintOf(hostKey);
-    const unknown = await refusalOf(byKnownHosts(""));
-    expect(unknown.mayHeal).toBe(false);
-    expect(unknown.message).toBe(
-        `root@${address}: the host key is unknown: ssh-ed25519 ${print} is not in ${file}. To trust the host, check the fingerprint on ` +
-            "its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and set connection.hostKey to the text of that .pub file " +
-            `("ssh-ed25519 AAAA..."), or take it down by a first login by hand (ssh ${address}).`,
-    );
-    const changed = (await refusalOf(byKnownHosts(`# mine\n${address} ${strangeKey}\n`))).message;
-    expect(changed).toContain(
-        `the host key has changed. The host shows ED25519 ${print}, but ${file}:2 has another one.`,
-    );
-    const revoked = (await refusalOf(byKnownHosts(`${address} ${hostKey}\n@revoked * ${hostKey}\n`))).message;
-    expect(revoked).toMatch(/: the host key .*is marked @revoked in known_hosts\. Do not use this host/);
-});
 
 test("openssh: connection.hostKey alone decides, whatever known_hosts has", async () => {
     const { hostKey } = host.connection;
@@ -94,26 +73,6 @@ test("openssh: connection.hostKey alone decides, whatever known_hosts has", asyn
     expect(await addressBehind({ ...known, hostKey: [strangeKey, `${hostKey} root@edge`] })).toBe(
         `0 ${await nameOf(host)}`,
     );
-    const error = await refusalOf({ ...known, hostKey: [strangeKey], hostKeyPolicy: "accept-new" });
-    expect(error.message).toContain("the host key is not the one in connection.hostKey. The host shows ");
-    expect(error.message).toContain(fingerprintOf(hostKey));
-    // Of the host's key no type is known: for ssh it is new, for us it is not the one.
-    const { stdout: rsaKey } = await host.exec(
-        "ssh-keygen -q -t rsa -N '' -f /run/rsa; cut -d ' ' -f 1,2 /run/rsa.pub",
-    );
-    const otherType = await refusalOf({ ...known, hostKey: [rsaKey.trim()] });
-    expect(otherType.message).toContain(`The host shows ED25519 ${fingerprintOf(hostKey)}.`);
-});
-
-test("openssh: accept-new writes a new key down, and takes no changed one", async () => {
-    const policy = { hostKeyPolicy: "accept-new" } as const;
-    expect(await addressBehind(byKnownHosts("", policy))).toMatch(/^0 /);
-    const { stdout } = await execa("ssh-keygen", ["-F", host.address, "-f", file]);
-    expect(stdout).toContain(host.connection.hostKey);
-    const strict = openssh({ hostKey: undefined, knownHosts: file });
-    expect(await addressBehind(strict)).toMatch(/^0 /);
-    const error = await refusalOf(byKnownHosts(`${host.address} ${strangeKey}\n`, policy));
-    expect(error.message).toContain("has changed");
 });
 
 test("openssh: a host key that is only in a revoked or hashed line, or with a port, is judged as ssh does", async () => {
@@ -207,6 +166,23 @@ test("openssh: ProxyJump of ~/.ssh/config leads through a bastion, whose errors 
     );
     expect(error.message).toContain(other.address);
     expect(error.mayHeal).toBe(true);
+});
+
+test("openssh: a bastion of ~/.ssh/config with an unknown key is told from the host itself", async () => {
+    writeFileSync(file, `${host.address} ${host.connection.hostKey}\n`);
+    const text = `Host edge
+        HostName ${host.address}
+        ProxyJump root@${other.address}
+        Host *
+        User root
+        IdentityFile ${key}
+        StrictHostKeyChecking yes
+        UserKnownHostsFile ${file}\n`;
+    const error = await refusalOf(byConfig(text));
+    expect(error.message).toMatch(
+        /^edge: the host key of a machine on the way was refused \(it said: No ED25519 host key is known for \S+ and you have .*\)\. Log in/,
+    );
+    expect(error.message).toContain(`is known for ${other.address} and`);
 });
 
 test("openssh: the private key is in no argument, and no file is left during the run, after it and after a refusal", async () => {

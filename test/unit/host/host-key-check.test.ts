@@ -42,20 +42,20 @@ test.each([
 ])("host key: judges by %s", (_name, user, system, expected) => {
     writeFileSync(users, `${user}\n`);
     writeFileSync(systems, `${system}\n`);
-    const refusal = prepareHostKeyCheck(edge, systems).judge(ours.split(" ")[1] ?? "");
+    const refusal = prepareHostKeyCheck(edge, [systems]).judge(ours.split(" ")[1] ?? "");
     if (expected === undefined) expect(refusal).toBeUndefined();
     else expect(refusal?.message).toContain(expected);
 });
 
 test("host key: without the machine's file only the user's is named", () => {
     writeFileSync(users, "");
-    const refusal = prepareHostKeyCheck(edge, join(folder, "nowhere")).judge(ours.split(" ")[1] ?? "");
+    const refusal = prepareHostKeyCheck(edge, [join(folder, "nowhere")]).judge(ours.split(" ")[1] ?? "");
     expect(refusal?.message).toContain(`is not in ${users}. Check`);
 });
 
 test("host key: connection.hostKey counts alone", () => {
     writeFileSync(systems, `edge ${other}\n`);
-    const check = prepareHostKeyCheck({ ...edge, hostKey: [ours] }, systems);
+    const check = prepareHostKeyCheck({ ...edge, hostKey: [ours] }, [systems]);
     expect(check.judge(ours.split(" ")[1] ?? "")).toBeUndefined();
     expect(check.judge(other.split(" ")[1] ?? "")?.message).toContain("not the one in connection.hostKey");
 });

@@ -12,9 +12,12 @@ import {
 
 /** Bytes in the shape of a public key: its type, then anything. */
 function makeKey(type: string, seed: string): string {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(type.length);
-    return Buffer.concat([length, Buffer.from(type), Buffer.from(seed.padEnd(36, "."))]).toString("base64");
+    const fields = [type, seed.padEnd(36, ".")].map((text) => {
+        const length = Buffer.alloc(4);
+        length.writeUInt32BE(text.length);
+        return Buffer.concat([length, Buffer.from(text)]);
+    });
+    return Buffer.concat(fields).toString("base64");
 }
 
 function hash(name: string): string {
@@ -74,6 +77,8 @@ test.each([
     ["a type that is not the key's", `edge ssh-rsa ${key}`, "edge", 22, "unknown"],
     ["no key", "edge ssh-ed25519", "edge", 22, "unknown"],
     ["no base64", "edge ssh-ed25519 AAAA!", "edge", 22, "unknown"],
+    ["half a key", `edge ssh-ed25519 ${key.slice(0, 40)}`, "edge", 22, "unknown"],
+    ["a byte order mark", `\ufeffedge ssh-ed25519 ${key}`, "edge", 22, "unknown"],
 ])("known_hosts: judges %s", (_name, text, host, port, expected) => {
     const lines = findHostLines(parseKnownHosts(text), renderHostName(host, port));
     expect(judgeKey(lines, key).kind).toBe(expected);
