@@ -2,9 +2,13 @@ import { defineConfig } from "vitest/config";
 
 // Virtual machines, emulated where there is no KVM, take minutes: only when asked for by name (npm run test:vm).
 const wantsVm = process.argv.some((arg) => /^(--project=)?vm$/.test(arg));
-const vm = {
-    test: { name: "vm", include: ["test/vm/**/*.test.ts"], testTimeout: 900_000, hookTimeout: 300_000 },
-};
+const vmLimits = { testTimeout: 900_000, hookTimeout: 300_000 };
+const vm = { test: { name: "vm", include: ["test/vm/**/*.test.ts"], ...vmLimits } };
+// The tests' hosts are virtual machines too.
+const integrationLimits =
+    process.env["LINUXNET_LAB_DRIVER"] === "vm"
+        ? { ...vmLimits, expect: { poll: { timeout: 30_000 } } }
+        : { testTimeout: 60_000, hookTimeout: 60_000 };
 
 // Unit tests are pure and run in parallel; the others share two cores and one kernel.
 export default defineConfig({
@@ -17,8 +21,7 @@ export default defineConfig({
                 test: {
                     name: "integration",
                     include: ["test/integration/**/*.test.ts"],
-                    testTimeout: 60_000,
-                    hookTimeout: 60_000,
+                    ...integrationLimits,
                 },
             },
             {

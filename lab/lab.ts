@@ -18,7 +18,7 @@ export type LabOptions<Count extends number = number> = {
     /**
      * "netns": namespaces of this machine's kernel, up in a fraction of a second. "vm": a kernel of its own under qemu,
      * with systemd, up in ten seconds, that can be rebooted. Root is needed for both.
-     * @default "netns"
+     * @default the environment variable LINUXNET_LAB_DRIVER, else "netns"
      */
     readonly driver?: "netns" | "vm" | undefined;
     /** Bytes; the MTU of the network between the hosts, 1280-65535. @default 1500 */
@@ -84,7 +84,7 @@ export async function createLab<const Count extends number = 1>(options: LabOpti
         forget();
     };
     try {
-        const parts = driver === "vm" ? await gatherVmParts(record.makeFolder, options.onProgress) : undefined;
+        const parts = driver === "vm" ? await gatherVmParts(record, options.onProgress) : undefined;
         const underlay = await startUnderlay(mtuBytes);
         record.addProcess(underlay.switch.init);
         const { client, hosts } = await startMachines(underlay, record, hostCount, sudoUser, parts);
@@ -177,7 +177,7 @@ async function startMachines(
     }
 }
 
-function checkOptions({ hosts = 1, driver = "netns", underlayMtu = 1500, sudoUser = false }: LabOptions) {
+function checkOptions({ hosts = 1, driver = defaultDriver(), underlayMtu = 1500, sudoUser = false }: LabOptions) {
     if (driver !== "netns" && driver !== "vm") {
         throw new TypeError(`driver: expected "netns" or "vm", got ${JSON.stringify(driver)}.`);
     }
@@ -185,6 +185,11 @@ function checkOptions({ hosts = 1, driver = "netns", underlayMtu = 1500, sudoUse
     // Less than 1280 would turn IPv6 off on the interface (RFC 8200).
     checkRange("underlayMtu", underlayMtu, 1280, 65_535);
     return { hostCount: hosts, mtuBytes: underlayMtu, sudoUser, driver };
+}
+
+/** Set from outside, so that tests of both drivers need not be written twice; checked as the option is. */
+function defaultDriver(): LabOptions["driver"] {
+    return (process.env["LINUXNET_LAB_DRIVER"] || "netns") as LabOptions["driver"];
 }
 
 function checkRange(name: string, value: number, least: number, most: number): void {

@@ -63,7 +63,7 @@ export async function startVmHost(
     await plugTap(underlay, name);
     parts.onProgress(`${name}: starting (${parts.accelerator})`);
     const startedAt = Date.now();
-    const vm = startQemu(underlay, name, number, folder, parts);
+    let vm = startQemu(underlay, name, number, folder, parts);
     const entrance = openSshEntrance(name, addresses.address, controlKey, hostKey, folder);
     const target: ExecTarget = { name, enter: entrance.enter };
     const exec: LabHost["exec"] = (command, options) => execInside(target, command, options);
@@ -84,9 +84,16 @@ export async function startVmHost(
     const reboot = async ({ powerCut = false }: LabRebootOptions = {}) => {
         const since = Date.now();
         const before = await readBootId();
-        // The connection may break before the command has said how it went.
-        const restart = powerCut ? "echo b >/proc/sysrq-trigger" : "systemctl --no-block reboot";
-        await exec(restart, { check: false, timeoutMs: 2_000 }).catch(() => undefined);
+        if (powerCut) {
+            // Between two instructions, and with it goes all that the guest's kernel has not given to its disk.
+            await vm.stop();
+            vm = startQemu(underlay, name, number, folder, parts);
+            parts.addProcess(vm.init);
+        } else {
+            // The connection may break before the command has said how it went.
+            const restart = "systemctl --no-block reboot";
+            await exec(restart, { check: false, timeoutMs: 2_000 }).catch(() => undefined);
+        }
         for (;;) {
             await entrance.close();
             await answers();

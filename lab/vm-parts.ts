@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import { type Accelerator, findAccelerator } from "./accelerator.js";
 import { findGuestKernel, type GuestKernel } from "./guest-kernel.js";
 import { type ArchiveFile, packModules, packProgram } from "./initramfs.js";
+import type { ProcessIdentity } from "./process-identity.js";
+import type { LabRecord } from "./record.js";
 import { findTool } from "./requirements.js";
 
 /** What all virtual machines of a lab have in common. */
@@ -13,6 +15,8 @@ export type VmParts = {
     readonly bootFiles: readonly ArchiveFile[];
     /** Makes a folder that goes with the lab. */
     readonly makeFolder: () => string;
+    /** Writes down a process that goes with the lab. */
+    readonly addProcess: (process: ProcessIdentity) => void;
     readonly onProgress: (text: string) => void;
 };
 
@@ -28,7 +32,7 @@ export const vmTools = {
 
 /** @throws when the machine is of another kind, or has no kernel package. */
 export async function gatherVmParts(
-    makeFolder: () => string,
+    { makeFolder, addProcess }: Pick<LabRecord, "makeFolder" | "addProcess">,
     onProgress: (text: string) => void = () => undefined,
 ): Promise<VmParts> {
     if (process.arch !== "x64") throw new Error(`driver "vm" needs an x86-64 machine; this is ${process.arch}.`);
@@ -48,5 +52,5 @@ export async function gatherVmParts(
         ...packModules(kernel.modules),
     ];
     const accelerator = await findAccelerator(findTool(qemu), makeFolder());
-    return { qemu: findTool(qemu), accelerator, kernel, bootFiles, makeFolder, onProgress };
+    return { qemu: findTool(qemu), accelerator, kernel, bootFiles, makeFolder, addProcess, onProgress };
 }

@@ -31,7 +31,7 @@ export function layTestBed(count = 1): TestBed {
     };
     const snapshots = () => Promise.all(made().hosts.map(snapshotHost));
     beforeAll(async () => {
-        lab = await createLab({ hosts: count });
+        lab = await createLab({ hosts: count, onProgress: (text) => console.log(text) });
         before = await snapshots();
     });
     afterAll(async () => {

@@ -16,6 +16,9 @@ export async function run(place: Place, command: string | readonly string[]): Pr
     return (await place.machine.exec(command, { sandbox: place.sandbox })).stdout;
 }
 
+/** How long silence must last to count as no answer; an emulated processor is some ten times slower. */
+const patienceMs = process.env["LINUXNET_LAB_DRIVER"] === "vm" ? 5000 : 600;
+
 const node = (script: string, args: readonly string[]) => [process.execPath, "-e", script, ...args];
 
 const serverScript = `
@@ -63,7 +66,7 @@ const ask = (question) => new Promise((resolve) => {
     const timer = setTimeout(() => resolve("nothing"), Number(timeout));
     const answer = (text) => { clearTimeout(timer); resolve(String(text).trim()); };
     if (protocol === "icmp") {
-        execFile("ping", ["-c1", "-W0.6", ...(source ? ["-I", source] : []), host], (error, stdout) => {
+        execFile("ping", ["-c1", "-W" + timeout / 1000, ...(source ? ["-I", source] : []), host], (error, stdout) => {
             answer(!error ? "reply" : /nreachable|rohibited|iltered/.test(stdout) ? "unreachable" : "nothing");
         });
     } else if (protocol === "udp") {
@@ -94,7 +97,7 @@ Promise.all(questions.map(async (question) => [question, await ask(question)])).
  * (an ICMP error, also a reject), or "nothing".
  */
 export async function ask(place: Place, ...questions: string[]): Promise<Record<string, string>> {
-    return JSON.parse(await run(place, node(askScript, ["600", ...questions])));
+    return JSON.parse(await run(place, node(askScript, [String(patienceMs), ...questions])));
 }
 
 /** The same with the answers that are expected beside the questions, for a comparison. */
@@ -123,7 +126,7 @@ if (protocol === "udp") {
 
 /** A conversation: one connection, or one udp flow, with a question every 20 ms. */
 export interface Talk extends AsyncDisposable {
-    /** Resolves with the next answers; throws when there are none for two seconds, or when it ended. */
+    /** Resolves with the next answers; throws when there are none for long, or when it ended. */
     next(): Promise<string>;
     output(): string;
 }
@@ -138,7 +141,7 @@ export async function talk(place: Place, question: string, sourcePort?: number):
         output: process.output,
         async next() {
             const seen = process.output().length;
-            for (let waited = 0; waited < 2000; waited += 20) {
+            for (let waited = 0; waited < 4 * patienceMs; waited += 20) {
                 const fresh = process.output().slice(seen);
                 if (/closed|error/.test(process.output())) throw new Error(`the conversation ended: ${fresh}`);
                 // The first line may have been on its way already.
