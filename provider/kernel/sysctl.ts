@@ -55,11 +55,15 @@ export const sysctlType: ItemType<SysctlItem> = {
     },
 };
 
+/** It is not there before the first sandbox, and stays when others have namespaces in it by now. */
+const removeEmptyDirectory =
+    'cd /run/netns 2>/dev/null || exit 0; for f in *; do [ ! -e "$f" ] || exit 0; done; cd / && umount /run/netns && rmdir /run/netns';
+
 export const netnsDirectoryType: ItemType<NetnsDirectoryItem> = {
     key: () => "netns-directory",
     parents: () => [],
     add: () => [],
-    remove: () => [command("sh", "-c", "umount /run/netns && rmdir /run/netns")],
+    remove: () => [command("sh", "-c", removeEmptyDirectory)],
     observe: (item) => item,
 };
 

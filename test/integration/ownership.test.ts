@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { createHost, snapshotHost } from "../../lab/index.js";
 import { openStack, reconnect } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, ask, run, serve, talk } from "./traffic.js";
@@ -169,4 +170,24 @@ test("ownership: interfaces and manifest tell whose they are, and no secrets", a
     expect(manifest).not.toContain("PRIVATE KEY");
     expect(await read("ls /var/lib/linuxnet/objects | grep -c json")).toBe("4");
     await run(web.place, "true");
+});
+
+test("ownership: /run/netns goes with the last object only where no others are in it, and need not be there", async () => {
+    await using host = await createHost();
+    // `ip netns add` makes it; a lab's host has it from the start.
+    await host.exec("[ ! -e /run/netns ] || rmdir /run/netns");
+    const before = await snapshotHost(host);
+    {
+        await using stack = await openStack(host);
+        await stack.network("front", { subnet: "172.20.0.0/24" });
+    }
+    expect(await snapshotHost(host)).toEqual(before);
+    {
+        await using stack = await openStack(host);
+        await stack.sandbox("web");
+        await host.exec("ip netns add theirs");
+    }
+    expect((await host.exec("ip netns")).stdout).toBe("theirs");
+    await host.exec("ip netns del theirs && umount /run/netns && rmdir /run/netns");
+    expect(await snapshotHost(host)).toEqual(before);
 });
