@@ -42,7 +42,8 @@ if [ -z "$id" ] && [ -s /var/lib/linuxnet/machine-id ]; then read -r id </var/li
 if [ -z "$id" ]; then
     mkdir -p /var/lib/linuxnet
     read -r id </proc/sys/kernel/random/uuid
-    echo "$id" >/var/lib/linuxnet/machine-id
+    echo "$id" >/var/lib/linuxnet/machine-id.new && sync /var/lib/linuxnet/machine-id.new
+    mv -f /var/lib/linuxnet/machine-id.new /var/lib/linuxnet/machine-id
 fi
 echo "$id"
 echo '@@ kernel'

@@ -21,7 +21,7 @@ export interface Manifest {
 export const printManifest = `print_manifest() {
     echo '@@ generation'
     g=0
-    if [ -f ${manifestDirectory}/generation ]; then read -r g <${manifestDirectory}/generation; fi
+    if [ -s ${manifestDirectory}/generation ]; then read -r g <${manifestDirectory}/generation; fi
     echo "$g"
     echo '@@ unfinished'
     if [ -s ${runDirectory}/undo ] || { [ "$g" = 0 ] && [ -e ${runDirectory}/lock ]; }; then echo yes; fi
@@ -67,15 +67,20 @@ export function renderFragment(items: readonly Item[]): string {
 }
 
 /**
- * Shell commands that make the manifest say `after`. `prepare` writes beside it, so that no half file is ever read;
- * `finish` only renames and removes: when its first line fails there is a way back, later only a way on. `resume` is the
- * same after it was cut off anywhere; the file that holds it returns 1 when it cannot.
+ * Shell commands that make the manifest say `after`. `prepare` writes beside it, so that no half file is ever read, and
+ * begins to bring that to the disk, which goes on while the kernel works; `settle` waits for it. `finish` only renames and
+ * removes: when its first line fails there is a way back, later only a way on; its last line returns when the disk has
+ * it. `resume` is the same after it was cut off anywhere; the file that holds it returns 1 when it cannot.
  */
 export interface ManifestChange {
     readonly prepare: readonly string[];
+    readonly settle: readonly string[];
     readonly finish: readonly string[];
     readonly resume: readonly string[];
 }
+
+/** fsync(2) costs a journal commit a file, syncfs(2) one commit and what all others have written; so many files even out. */
+const maximumFsyncs = 32;
 
 /** Files of a change that never came to its end; the next one would publish them. */
 export const dropPreparedFiles = `rm -f ${manifestDirectory}/new/*`;
@@ -91,7 +96,8 @@ export function renderManifestChange(
     const directory = manifestDirectory;
     if (after.objects.size === 0) {
         const removal = `rm -rf ${directory}/objects ${directory}/new ${directory}/generation`;
-        return { prepare: [], finish: [removal], resume: [`${removal} || return 1`] };
+        const finish = [removal, `sync ${directory}`];
+        return { prepare: [], settle: [], finish, resume: finish.map((line) => `${line} || return 1`) };
     }
     const writes: string[] = [];
     const deletions: string[] = [];
@@ -108,13 +114,23 @@ export function renderManifestChange(
     for (const [key, text] of fragments) {
         writes.push(`printf '%s' ${quote(text)} >${directory}/new/${key}.restore`);
     }
+    const ready = `[ -d ${directory}/new ] || mkdir -p ${directory}/objects ${directory}/new`;
+    const flush = writes.length > maximumFsyncs ? `sync -f ${directory}/new` : `sync ${directory}/new/*`;
     const move = `mv -f ${directory}/new/* ${directory}/objects/`;
     const finish = [
         ...(deletions.length > 0 ? [`rm -f ${deletions.join(" ")}`] : []),
         `echo ${generation} >${directory}/generation`,
+        `sync ${directory}/objects`,
     ];
     return {
-        prepare: [`{ [ -d ${directory}/new ] || mkdir -p ${directory}/objects ${directory}/new; }`, ...writes],
+        prepare: [
+            // What a power cut left there belongs to nobody.
+            `{ ${ready}; } && for f in ${directory}/new/*; do [ ! -e "$f" ] || ${dropPreparedFiles}; break; done`,
+            ...writes,
+            // Not a builtin and not one process each: one, beside the kernel's work. It must hold neither lock nor pipe.
+            ...(writes.length > 0 ? [`{ ${flush} </dev/null >/dev/null 2>&1 9>&- & }; p=$!`] : []),
+        ],
+        settle: writes.length > 0 ? ["wait $p"] : [],
         finish: [...(writes.length > 0 ? [move] : []), ...finish],
         resume: [
             `for f in ${directory}/new/*; do [ ! -e "$f" ] || ${move} || return 1; break; done`,

@@ -113,7 +113,9 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
                 const [path = "", content = ""] = line.args;
                 const folder = quote(path.slice(0, path.lastIndexOf("/")));
                 const fresh = quote(`${path}.new`);
-                return `mkdir -p ${folder} && printf '%s' ${quote(content)} >${fresh} && mv -f ${fresh} ${quote(path)}`;
+                // On the disk before it has its name: a power cut must not leave half of it.
+                const write = `printf '%s' ${quote(content)} >${fresh} && sync ${fresh} && mv -f ${fresh} ${quote(path)}`;
+                return `mkdir -p ${folder} && ${write}`;
             });
             return `{ ${writes.join(" && ")}; } ${tail}\n`;
         }

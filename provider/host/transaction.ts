@@ -178,13 +178,14 @@ fail() {
     exit ${exits.failed}
 }
 g=0
-if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
 if [ -n "$recovered" ] || [ "$g" != ${quote(generationBefore)} ]; then print_manifest; exit ${exits.stale}; fi
 ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
-${apply.join("\n")}
 ${manifestChange.prepare.map(orFail).join("\n")}
+${apply.join("\n")}
+${manifestChange.settle.map(orFail).join("\n")}
 s=${manifestStage}; echo $s >>$r/stage
 ${manifestChange.finish.map((line, i) => (i === 0 ? orFail(line) : `${line} || exit ${exits.failed}`)).join("\n")}
 : >$r/undo

@@ -37,12 +37,15 @@ while :; do
     # The file goes with the last object: then this lock does not count.
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
-${recoverScript}# Listed under the lock: the tables are replaced, so an object that came meanwhile must not be missing.
-set -- $d/objects/*.restore
-if [ ! -f "$1" ]; then rm -rf $r; echo 'linuxnet: nothing to restore'; exit 0; fi
+${recoverScript}if [ ! -f $d/objects/base.json ]; then rm -rf $r; echo 'linuxnet: nothing to restore'; exit 0; fi
 t=$(mktemp -d $r/restore.XXXXXX) || exit 1
 trap 'rm -rf $t' EXIT
-cat "$@" | sort -s -k1,1 | awk -v t="$t" '
+# Listed under the lock: the tables are replaced, so an object that came meanwhile must not be missing. Lines without
+# their object are what a power cut left of its removal.
+for f in $d/objects/*.restore; do
+    if [ -f "\${f%.restore}.json" ]; then echo "$f"; fi
+done >$t/objects
+xargs cat <$t/objects | sort -s -k1,1 | awk -v t="$t" '
     { f = t "/" $2 "@" $3; if (f != last) { close(last); last = f } print substr($0, length($1 $2 $3) + 4) >> f }'
 : >$t/errors
 if [ -f $t/command@- ]; then sh $t/command@- 2>>$t/errors; fi
@@ -72,7 +75,7 @@ for f in $t/sysctl@*; do
 done
 # What was there already is no error.
 grep -vE 'File exists|Command failed |already exists' $t/errors >&2
-echo "linuxnet: restored $# objects, $(wc -l <$t/ruleset) nft statements, $(cat $t/ip@* | wc -l) ip commands"
+echo "linuxnet: restored $(wc -l <$t/objects) objects, $(wc -l <$t/ruleset) nft statements, $(cat $t/ip@* | wc -l) ip commands"
 `;
 
 export const restoreUnit = `[Unit]

@@ -18,7 +18,7 @@ export interface FaultyHost extends AsyncDisposable {
     countSteps(work: () => Promise<unknown>): Promise<number>;
 }
 
-const tools = ["ip", "nft", "bridge", "mv", "rm", "rmdir", "mkdir", "umount", "nsenter", "conntrack"];
+const tools = ["ip", "nft", "bridge", "mv", "rm", "rmdir", "mkdir", "umount", "nsenter", "conntrack", "sync"];
 const folder = "/run/lab/faults";
 
 /** First in the PATH of the provider's scripts. A transaction is a shell with the lock on its descriptor 9. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createHost, type LabHost, snapshotHost } from "../../lab/index.js";
-import { openStack } from "./driver.js";
+import { openStack, reconnect } from "./driver.js";
 
 /** All that a reboot takes away; /var/lib/linuxnet stays. */
 async function forgetAsByReboot(host: LabHost): Promise<void> {
@@ -51,6 +51,32 @@ test("restore: the host rebuilds everything by itself, and nothing is done twice
         await using server = await host.spawn("nc -lk -p 80", { sandbox: "web" });
         expect(server).toBeDefined();
         await expect.poll(() => host.lab.probe(host.lab.client(), host, 8080)).toBe("open");
+    }
+    expect(await snapshotHost(host)).toEqual(before);
+});
+
+test("restore: what a power cut left of a transaction is never used, and stops nobody", async () => {
+    await using host = await createHost();
+    const before = await snapshotHost(host);
+    {
+        await using stack = await openStack(host);
+        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+        // A transaction that was preparing, the token not yet written, one of two files not yet renamed or removed.
+        await forgetAsByReboot(host);
+        await host.exec(`cd /var/lib/linuxnet
+            : >generation
+            printf '{"schemaVersion":1,"kind":"sandbox","ke' >new/lsghost.json
+            printf '04 ip - netns add half' >new/lsghost.restore
+            printf '04 ip - netns add gone\n' >objects/lsgone.restore`);
+        await reconnect();
+        expect((await host.exec("sh /var/lib/linuxnet/restore")).stdout).toMatch(/^linuxnet: restored 2 objects/);
+        expect(await front.refresh()).toEqual([]);
+        await using web = await stack.join("web", front);
+        expect(await web.endpoint.refresh()).toEqual([]);
+        expect((await host.exec("ip netns; ls /var/lib/linuxnet/objects /var/lib/linuxnet/new")).stdout).not.toMatch(
+            /half|gone\b(?!\.restore)|ghost/,
+        );
+        expect((await host.exec("cat /var/lib/linuxnet/generation")).stdout).toMatch(/^[0-9a-f]{12}$/);
     }
     expect(await snapshotHost(host)).toEqual(before);
 });

@@ -218,7 +218,35 @@ test("a manifest that cannot be written: before its first rename everything goes
     expect(undo).toContain("if [ $s -ge 4 ]; then\n");
     expect(undo).toContain(`/var/lib/linuxnet/objects/${key}.restore || return 1\n`);
     expect(undo).toContain("\nrm -f /var/lib/linuxnet/new/*");
-    expect(script).toContain("\necho b2 >/var/lib/linuxnet/generation || exit 77\n: >$r/undo\n");
+    expect(script).toContain(
+        "\necho b2 >/var/lib/linuxnet/generation || exit 77\nsync /var/lib/linuxnet/objects || exit 77\n",
+    );
+});
+
+test("a manifest outlives a power cut: files are on the disk before they are renamed, and the names before it is said", () => {
+    const inOrder = (script: string, texts: readonly string[]) => {
+        const places = texts.map((text) => script.indexOf(`\n${text}`));
+        expect(places, script).toEqual([...places].filter((place) => place > 0).sort((a, b) => a - b));
+    };
+    inOrder(render(two, withEndpoint, [key]).script, [
+        'printf \'%s\\n\' \'{"schemaVersion":1,"kind":"endpoint"',
+        "{ sync /var/lib/linuxnet/new/* </dev/null >/dev/null 2>&1 9>&- & }; p=$! || fail manifest\n",
+        "s=2; echo",
+        "ip -j -d -batch",
+        "wait $p || fail manifest\n",
+        "mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || fail manifest\n",
+        "sync /var/lib/linuxnet/objects || exit 77\n",
+        ": >$r/undo\n\necho '@@ done'",
+    ]);
+    inOrder(render(withEndpoint, two, [key]).script, ["rm -f", "sync /var/lib/linuxnet/objects || exit 77\n"]);
+    const many = Array.from({ length: 17 }, (_, i) => `s${i}`);
+    const crowd = many.reduce((world, name) => sandbox(world, name), two);
+    const { script } = render(
+        two,
+        crowd,
+        many.map((name) => keyOf("sandbox", name)),
+    );
+    inOrder(script, ["{ sync -f /var/lib/linuxnet/new <", "wait $p"]);
 });
 
 test("a removed object's file goes, a changed one is written beside and renamed", () => {

@@ -5,7 +5,7 @@ export PATH LC_ALL
 print_manifest() {
     echo '@@ generation'
     g=0
-    if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+    if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
     echo "$g"
     echo '@@ unfinished'
     if [ -s /run/linuxnet/undo ] || { [ "$g" = 0 ] && [ -e /run/linuxnet/lock ]; }; then echo yes; fi
@@ -42,13 +42,14 @@ fail() {
     exit 77
 }
 g=0
-if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
 if [ -n "$recovered" ] || [ "$g" != a1 ]; then print_manifest; exit 75; fi
 if [ -e /sys/class/net/lewebfront ]; then echo '@@ taken'; echo 'interface "lewebfront"'; exit 76; fi
 s=0; echo $s >$r/stage
 printf '%s' 'if [ $s -ge 4 ]; then
 for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || return 1; break; done
 echo b2 >/var/lib/linuxnet/generation || return 1
+sync /var/lib/linuxnet/objects || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 3 ]; then :
@@ -79,6 +80,23 @@ fi
 fi
 return 0
 ' >$r/undo
+{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } && for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || rm -f /var/lib/linuxnet/new/*; break; done || fail manifest
+printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.2","macAddress":"02:6c:ac:14:00:02","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
+printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
+02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
+08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
+08 ip - link set dev lewebfront type bridge_slave hairpin on
+08 ip - link set dev lewebfront up
+08 ip web link set dev front addrgenmode none
+08 ip web link set dev front up
+09 ip web address replace 172.20.0.2/24 dev front
+10 ip web route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
+10 ip web route replace default via 172.20.0.1 dev front table 1000
+11 ip web rule add priority 1000 from 172.20.0.2 lookup 1000
+' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
+{ sync /var/lib/linuxnet/new/* </dev/null >/dev/null 2>&1 9>&- & }; p=$! || fail manifest
 s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 0
 add element bridge linuxnet endpoints { "lewebfront" }
@@ -110,25 +128,11 @@ route show table all
 rule show
 LINUXNET_END
 
-{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } || fail manifest
-printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generation":"1","owner":{"project":"shop","stack":"dev","urn":"urn:web-front","name":"web-front"},"name":"web-front","labels":{},"sandbox":"lsweb","network":"lnfront","ipv4Address":"172.20.0.2","macAddress":"02:6c:ac:14:00:02","interfaceName":"front","gatewayPriority":0,"routingTable":1000}' >/var/lib/linuxnet/new/lewebfront.json || fail manifest
-printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
-02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
-02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
-08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
-08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
-08 ip - link set dev lewebfront type bridge_slave hairpin on
-08 ip - link set dev lewebfront up
-08 ip web link set dev front addrgenmode none
-08 ip web link set dev front up
-09 ip web address replace 172.20.0.2/24 dev front
-10 ip web route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
-10 ip web route replace default via 172.20.0.1 dev front table 1000
-11 ip web rule add priority 1000 from 172.20.0.2 lookup 1000
-' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
+wait $p || fail manifest
 s=4; echo $s >>$r/stage
 mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || fail manifest
 echo b2 >/var/lib/linuxnet/generation || exit 77
+sync /var/lib/linuxnet/objects || exit 77
 : >$r/undo
 
 echo '@@ done'

@@ -5,7 +5,7 @@ export PATH LC_ALL
 print_manifest() {
     echo '@@ generation'
     g=0
-    if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+    if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
     echo "$g"
     echo '@@ unfinished'
     if [ -s /run/linuxnet/undo ] || { [ "$g" = 0 ] && [ -e /run/linuxnet/lock ]; }; then echo yes; fi
@@ -42,7 +42,7 @@ fail() {
     exit 77
 }
 g=0
-if [ -f /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
+if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
 if [ -n "$recovered" ] || [ "$g" != a1 ]; then print_manifest; exit 75; fi
 
 s=0; echo $s >$r/stage
@@ -50,6 +50,7 @@ printf '%s' 'if [ $s -ge 4 ]; then
 for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || return 1; break; done
 rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore || return 1
 echo b2 >/var/lib/linuxnet/generation || return 1
+sync /var/lib/linuxnet/objects || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 2 ]; then :
@@ -82,6 +83,7 @@ fi
 fi
 return 0
 ' >$r/undo
+{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } && for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || rm -f /var/lib/linuxnet/new/*; break; done || fail manifest
 s=1; echo $s >>$r/stage
 ip -n web -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
@@ -105,10 +107,11 @@ delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
 
-{ [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } || fail manifest
+
 s=4; echo $s >>$r/stage
 rm -f /var/lib/linuxnet/objects/lewebfront.json /var/lib/linuxnet/objects/lewebfront.restore || fail manifest
 echo b2 >/var/lib/linuxnet/generation || exit 77
+sync /var/lib/linuxnet/objects || exit 77
 : >$r/undo
 
 echo '@@ done'
