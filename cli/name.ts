@@ -1,10 +1,10 @@
 import { kindTitles } from "../provider/model/kind.js";
 import type { HostObject } from "../provider/model/object.js";
+import { nameStack } from "../provider/model/reference.js";
 import type { World } from "../provider/model/world.js";
 
-/** `shop/production`, as `pulumi stack select` takes it. */
 export function stackOf(object: HostObject): string {
-    return `${object.owner.project}/${object.owner.stack}`;
+    return nameStack(object.owner);
 }
 
 /** `Endpoint "web-frontend" of shop/production`. */

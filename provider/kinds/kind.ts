@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import type { HostObject } from "../model/object.js";
-import type { Owner } from "../model/reference.js";
+import { nameStack, type Owner } from "../model/reference.js";
 import type { HostFacts, World } from "../model/world.js";
 
 /** What an object is made from besides its inputs. */
@@ -40,9 +40,9 @@ export interface ObjectKind<T extends HostObject> {
     outputs(object: T, world: World, hostAddress: string): Record<string, unknown>;
 }
 
-/** `endpoint "x" of stack y`, as in messages about conflicts. */
+/** `endpoint "x" of stack shop/dev`, as in messages about conflicts. */
 export function describeObject(object: HostObject): string {
-    return `${object.kind.replace("-", " ")} "${object.owner.name}" of stack ${object.owner.stack}`;
+    return `${object.kind.replace("-", " ")} "${object.owner.name}" of stack ${nameStack(object.owner)}`;
 }
 
 /** The name of an object that is called as its resource: an adopted one keeps the name it has. */

@@ -10,6 +10,11 @@ export interface Owner {
     readonly name: string;
 }
 
+/** `shop/dev`, as `pulumi stack select` takes it: a stack's name alone is not its own, every project has a "dev". */
+export function nameStack({ project, stack }: Pick<Owner, "project" | "stack">): string {
+    return `${project}/${stack}`;
+}
+
 /**
  * What is stored of a reference to another resource: identity only. This wire form is permanent, it is written into
  * users' state.

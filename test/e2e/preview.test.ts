@@ -166,7 +166,7 @@ test("preview: an attachable network takes endpoints of another stack, and is no
         await platform.pulumi(...up);
         await using refused = await app("closed");
         await expect(refused.pulumi(...up)).rejects.toThrow(
-            'network "closed" of stack test is not attachable. Set attachable: true on it.',
+            'network "closed" of stack platform/test is not attachable. Set attachable: true on it.',
         );
         await refused.pulumi(...down);
 
@@ -181,7 +181,7 @@ test("preview: an attachable network takes endpoints of another stack, and is no
         await attached.pulumi("preview", "--expect-no-changes", "--stack", "test");
         await attached.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test");
         await expect(platform.pulumi(...down)).rejects.toThrow(
-            'it is still used by endpoint "web-front" of stack test. Remove those first.',
+            'it is still used by endpoint "web-front" of stack front/test. Remove those first.',
         );
         await attached.pulumi(...down);
         // What it only looked at is still there.

@@ -79,12 +79,12 @@ test("wrong input: what a host must be asked about is refused in create, each fo
     const on = `on root@${edge.address}`;
     for (const line of [
         `Sandbox "second" ${on}: network namespace "by-hand" exists on the host already and is not of this provider. Choose another name, or remove it (ip netns del).`,
-        `Network "overlap" ${on}: subnet 172.20.0.128/25 overlaps 172.20.0.0/24 of network "front" of stack test. Choose another subnet.`,
+        `Network "overlap" ${on}: subnet 172.20.0.128/25 overlaps 172.20.0.0/24 of network "front" of stack lab/test. Choose another subnet.`,
         `of the host's interface eth0. Choose another subnet.`,
         `Network "tiny" ${on}: subnet 172.29.0.0/31 has no room for endpoints. Use /30 or larger.`,
         `Network "gate" ${on}: gateway 172.29.0.1 is outside subnet 172.28.0.0/24. Choose one inside.`,
         `Endpoint "twice" ${on}: sandbox "web-`,
-        `PortMapping "port-twice" ${on}: host port 8080/tcp is already published by port mapping "http" of stack test. Choose another hostPort, or leave it out.`,
+        `PortMapping "port-twice" ${on}: host port 8080/tcp is already published by port mapping "http" of stack lab/test. Choose another hostPort, or leave it out.`,
         `PortMapping "port-of-sshd" ${on}: host port 22/tcp is in use by sshd (pid `,
         `PortMapping "internal" ${on}: target is on network "data", which is internal: nothing from outside reaches it.`,
         `Host "no-answer" ${on}:1: port 1 refuses connections. Check that sshd runs there, and connection.port.`,
@@ -107,7 +107,7 @@ test("wrong input: an address is refused when it is outside its subnet, taken, o
         `Endpoint "spare-1-front" ${of} 172.21.0.5 is outside subnet 172.20.0.0/24 of network "front". ${instead}`,
     );
     expect(text).toContain(
-        `Endpoint "spare-2-front" ${of} 172.20.0.10 is already used by endpoint "web-front" of stack test. ${instead}`,
+        `Endpoint "spare-2-front" ${of} 172.20.0.10 is already used by endpoint "web-front" of stack lab/test. ${instead}`,
     );
     expect(text).toContain(`Endpoint "spare-3-front" ${of} 172.20.0.1 is the gateway of network "front". ${instead}`);
     expect(text).toContain(`Endpoint "spare-4-front" ${of} 172.20.0.255 is the first or last of 172.20.0.0/24`);

@@ -99,7 +99,7 @@ test.each([
     ["172.21.0.9", "address 172.21.0.9 is outside subnet 172.20.0.0/24"],
     ["172.20.0.1", "address 172.20.0.1 is the gateway"],
     ["172.20.0.0", "address 172.20.0.0 is the first or last of 172.20.0.0/24"],
-    ["172.20.0.10", 'address 172.20.0.10 is already used by endpoint "db-front" of stack dev'],
+    ["172.20.0.10", 'address 172.20.0.10 is already used by endpoint "db-front" of stack test/dev'],
 ])("endpoint: address %s is refused: %s", async (ipv4Address, message) => {
     await using stack = await openStack(bed.host);
     const front = await stack.network("front", { subnet: "172.20.0.0/24" });
@@ -112,7 +112,7 @@ test("endpoint: a sandbox is on a network once", async () => {
     const front = await stack.network("front", { subnet: "172.20.0.0/24" });
     const { sandbox } = await stack.join("web", front);
     await expect(stack.endpoint("twin", { sandbox, network: front })).rejects.toThrow(
-        /sandbox "web-[0-9a-f]{6}" is on network "front" already, by endpoint "web-front" of stack dev/,
+        /sandbox "web-[0-9a-f]{6}" is on network "front" already, by endpoint "web-front" of stack test\/dev/,
     );
 });
 

@@ -234,7 +234,7 @@ test("network: a subnet in use is refused, naming the holder", async () => {
     await other.network("front", { subnet: "172.20.0.0/16" });
     const underlay = bed.host.address.replace(/\d+$/, "0/25");
     await expect(stack.network("front", { subnet: "172.20.8.0/24" })).rejects.toThrow(
-        'subnet 172.20.8.0/24 overlaps 172.20.0.0/16 of network "front" of stack prod',
+        'subnet 172.20.8.0/24 overlaps 172.20.0.0/16 of network "front" of stack test/prod',
     );
     await expect(stack.network("front", { subnet: underlay })).rejects.toThrow(
         `subnet ${underlay} overlaps ${bed.host.address}/24 of the host's interface eth0`,

@@ -46,7 +46,7 @@ test("ownership: an attachable network takes endpoints of another stack, and sta
     await using _registry = await serve(registry.place, "registry", "tcp:80");
     const sandbox = await team.sandbox("app");
     await expect(team.endpoint("app-shared", { sandbox, network: shared })).rejects.toThrow(
-        'network "shared" of stack platform is not attachable. Set attachable: true on it.',
+        'network "shared" of stack test/platform is not attachable. Set attachable: true on it.',
     );
     expect(await shared.update({ attachable: true })).toBe("update");
     const endpoint = await team.endpoint("app-shared", { sandbox, network: shared });
@@ -54,7 +54,7 @@ test("ownership: an attachable network takes endpoints of another stack, and sta
     const app = { machine: bed.host, sandbox: sandbox.outs.name };
     expect(await ask(app, question)).toEqual({ [question]: `registry to ${endpoint.outs.address}` });
     await registry.endpoint.delete();
-    await expect(shared.delete()).rejects.toThrow('it is still used by endpoint "app-shared" of stack team');
+    await expect(shared.delete()).rejects.toThrow('it is still used by endpoint "app-shared" of stack test/team');
     // Closed to newcomers, not to those that are in.
     expect(await shared.update({ attachable: false })).toBe("update");
     expect(await ask(app, "icmp 172.20.0.1")).toEqual({ "icmp 172.20.0.1": "reply" });
@@ -81,7 +81,7 @@ test("ownership: a namespace of somebody else is refused and left alone", async 
     expect(await read("ip -n taken -json link; ls -i /run/netns")).toBe(before);
     const mine = await stack.sandbox("web", { name: "mine" });
     await expect(stack.sandbox("twin", { name: "mine" })).rejects.toThrow(
-        'the namespace name "mine" is already used by sandbox "web" of stack dev',
+        'the namespace name "mine" is already used by sandbox "web" of stack test/dev',
     );
     expect(await mine.refresh()).toEqual([]);
     await mine.delete();

@@ -169,7 +169,7 @@ test("port mapping: a range keeps its order", async () => {
     };
     expect(await answersTo(fromClient(), expected)).toEqual(expected);
     await expect(stack.portMapping("inside", { target: web.endpoint, hostPort: 8004, targetPort: 80 })).rejects.toThrow(
-        'host port 8000-8010/tcp is already published by port mapping "range" of stack dev',
+        'host port 8000-8010/tcp is already published by port mapping "range" of stack test/dev',
     );
     const uneven = { target: web.endpoint, hostPort: "7000-7001", targetPort: "80-82" };
     await expect(stack.portMapping("uneven", uneven)).rejects.toThrow("differ in length");
@@ -215,7 +215,7 @@ test("port mapping: a taken port is refused, naming the mapping or the process",
     await prod.portMapping("http", { target: api.endpoint, hostPort: 8080, targetPort: 80 });
     const target = { target: web.endpoint, targetPort: 80 };
     await expect(stack.portMapping("http", { ...target, hostPort: 8080 })).rejects.toThrow(
-        'host port 8080/tcp is already published by port mapping "http" of stack prod',
+        'host port 8080/tcp is already published by port mapping "http" of stack test/prod',
     );
     await stack.portMapping("dns", { ...target, hostPort: 8080, protocol: "udp" });
     await using _tcp = await serve(fromHost(), "host", "tcp:8090", "udp:8091", "tcp:8092:127.0.0.1");
@@ -302,5 +302,5 @@ test("port mapping: follows its endpoint to another address", async () => {
     expect(await web.endpoint.update({ ipv4Address: "172.20.0.99" })).toBe("update");
     const question = `tcp ${bed.host.address}:8080`;
     expect(await ask(fromClient(), question)).toEqual({ [question]: `web to ${bed.client.address}` });
-    await expect(web.endpoint.delete()).rejects.toThrow('it is still used by port mapping "http" of stack dev');
+    await expect(web.endpoint.delete()).rejects.toThrow('it is still used by port mapping "http" of stack test/dev');
 });

@@ -50,11 +50,11 @@ const net = (subnet: string, args: Args = {}) => ({ host, subnet, ...args });
 refuses("network", "new", [
     [
         net("172.20.0.128/25"),
-        'subnet 172.20.0.128/25 overlaps 172.20.0.0/24 of network "front" of stack dev. Choose another subnet.',
+        'subnet 172.20.0.128/25 overlaps 172.20.0.0/24 of network "front" of stack shop/dev. Choose another subnet.',
     ],
     [
         net("172.30.0.0/16"),
-        'subnet 172.30.0.0/16 overlaps 172.30.0.0/24 of network "foreign" of stack other. Choose another subnet.',
+        'subnet 172.30.0.0/16 overlaps 172.30.0.0/24 of network "foreign" of stack shop/other. Choose another subnet.',
     ],
     [
         net("192.0.2.0/28"),
@@ -94,7 +94,7 @@ refuses("network", "new", [
     ],
     [
         net("172.20.0.0/24", { gateway: "172.20.0.2" }),
-        'gateway 172.20.0.2 is used by endpoint "web-front" of stack dev. Choose another.',
+        'gateway 172.20.0.2 is used by endpoint "web-front" of stack shop/dev. Choose another.',
         "front",
     ],
 ]);
@@ -119,7 +119,7 @@ refuses(
 refuses("sandbox", "new", [
     [
         { host, name: "web" },
-        'the namespace name "web" is already used by sandbox "web" of stack dev. Choose another name.',
+        'the namespace name "web" is already used by sandbox "web" of stack shop/dev. Choose another name.',
     ],
 ]);
 
@@ -137,8 +137,8 @@ refuses("endpoint", "new", [
         { ...at("spare", "front"), network: ref("network", "front", "m2") },
         "its network is not on the host any more. Run `pulumi up --refresh`.",
     ],
-    [at("spare", "foreign"), 'network "foreign" of stack other is not attachable. Set attachable: true on it.'],
-    [at("web", "front"), 'sandbox "web" is on network "front" already, by endpoint "web-front" of stack dev.'],
+    [at("spare", "foreign"), 'network "foreign" of stack shop/other is not attachable. Set attachable: true on it.'],
+    [at("web", "front"), 'sandbox "web" is on network "front" already, by endpoint "web-front" of stack shop/dev.'],
     [
         at("spare", "front", { ipv4Address: "172.21.0.9" }),
         `address 172.21.0.9 is outside subnet 172.20.0.0/24 of network "front". ${instead}`,
@@ -157,15 +157,15 @@ refuses("endpoint", "new", [
     ],
     [
         at("spare", "front", { ipv4Address: "172.20.0.2" }),
-        `address 172.20.0.2 is already used by endpoint "web-front" of stack dev. ${instead}`,
+        `address 172.20.0.2 is already used by endpoint "web-front" of stack shop/dev. ${instead}`,
     ],
     [
         at("shop", "data", { interfaceName: "eth7" }),
-        'interfaceName eth7 is already used by endpoint "shop-front" of stack dev. Choose another.',
+        'interfaceName eth7 is already used by endpoint "shop-front" of stack shop/dev. Choose another.',
     ],
     [
         at("spare", "front", { macAddress: "02:6c:ac:14:00:02" }),
-        'macAddress 02:6c:ac:14:00:02 is already used by endpoint "web-front" of stack dev. Choose another, or leave it out.',
+        'macAddress 02:6c:ac:14:00:02 is already used by endpoint "web-front" of stack shop/dev. Choose another, or leave it out.',
     ],
 ]);
 
@@ -190,23 +190,23 @@ refuses("port-mapping", "new", [
     [map({ hostPort: 81, targetPort: "81-82" }), "hostPort 81 and targetPort 81-82 differ in length. Make them equal."],
     [
         map({ hostPort: 8080 }),
-        'host port 8080/tcp is already published by port mapping "http" of stack dev. Choose another hostPort, or leave it out.',
+        'host port 8080/tcp is already published by port mapping "http" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
     [
         map({ hostPort: "8079-8081", targetPort: "1-3" }),
-        'host port 8080/tcp is already published by port mapping "http" of stack dev. Choose another hostPort, or leave it out.',
+        'host port 8080/tcp is already published by port mapping "http" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
     [
         map({ hostPort: 8080, hostAddress: "127.0.0.1" }),
-        'host port 8080/tcp is already published by port mapping "http" of stack dev. Choose another hostPort, or leave it out.',
+        'host port 8080/tcp is already published by port mapping "http" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
     [
         map({ hostPort: 53, protocol: ["tcp", "udp"] }),
-        'host port 53/udp is already published by port mapping "dns" of stack dev. Choose another hostPort, or leave it out.',
+        'host port 53/udp is already published by port mapping "dns" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
     [
         map({ hostPort: "8080-8080", targetPort: 80 }),
-        'host port 8080/tcp is already published by port mapping "http" of stack dev. Choose another hostPort, or leave it out.',
+        'host port 8080/tcp is already published by port mapping "http" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
 ]);
 
@@ -237,8 +237,11 @@ const to = (underlayAddress: string, ipRange: string) => ({ underlayAddress, ipR
 refuses("overlay-tunnel", "new", [
     [tunnel({}, "gone"), "its network is not on the host any more. Run `pulumi up --refresh`."],
     [tunnel({ local: "192.0.2.99" }), "local 192.0.2.99 is no address of the host. Its addresses are 192.0.2.10."],
-    [tunnel({ vni: 7 }), 'vni 7 on port 4789 is already used by overlay tunnel "t0" of stack dev. Choose another vni.'],
-    [tunnel({}, "over"), 'network "over" has a tunnel already: overlay tunnel "t0" of stack dev.'],
+    [
+        tunnel({ vni: 7 }),
+        'vni 7 on port 4789 is already used by overlay tunnel "t0" of stack shop/dev. Choose another vni.',
+    ],
+    [tunnel({}, "over"), 'network "over" has a tunnel already: overlay tunnel "t0" of stack shop/dev.'],
     [
         tunnel({ peers: [to("192.0.2.10", "172.26.1.0/24")] }),
         "peers[0]: 192.0.2.10 is this host itself. Name the other hosts only.",
@@ -277,7 +280,7 @@ refuses(
     [
         [
             tunnel({ peers: [to("192.0.2.20", "172.26.1.0/24")] }),
-            'peers[0]: 172.26.1.9 of ipRange 172.26.1.0/24 is used here by endpoint "spare-plain" of stack dev.',
+            'peers[0]: 172.26.1.9 of ipRange 172.26.1.0/24 is used here by endpoint "spare-plain" of stack shop/dev.',
         ],
     ],
     withNeighbour,
@@ -319,7 +322,7 @@ test("port mapping: when no port is left from 20000 to 32767, the sentence says 
 test("port mapping: when every port of the range is taken, the sentence names a holder", () => {
     const taken = put(before(), "port-mapping", "more", { target, hostPort: "9000-9001" });
     expect(() => build("port-mapping", "new", { target, hostPort: "9000-9001", targetPort: 80 }, taken)).toThrow(
-        'host port 9000-9001/tcp is already published by port mapping "more" of stack dev.',
+        'host port 9000-9001/tcp is already published by port mapping "more" of stack shop/dev.',
     );
 });
 

@@ -1,0 +1,73 @@
+import type { Item } from "../kernel/item.js";
+import type { BaseObject, HostObject } from "../model/object.js";
+import type { HostFacts, World } from "../model/world.js";
+import { renderFragment } from "./manifest.js";
+
+/** What objects mean in the kernel; given by the layer above, because `host` knows no kinds. */
+export interface Meaning {
+    itemsOf(keys: Iterable<string>, world: World): Item[];
+    affectedBy(keys: Iterable<string>, world: World): Set<string>;
+    withParents(keys: Iterable<string>, world: World): Set<string>;
+    buildBase(facts: HostFacts): BaseObject;
+}
+
+/** Objects to put, or to take out (`undefined`), worked out from the newest state of the host. */
+export type Change = ReadonlyMap<string, HostObject | undefined>;
+
+export interface Operation {
+    /** `endpoint "web" of stack shop/dev`, shown to others who wait for the lock. */
+    readonly owner: string;
+    /** Look at the kernel first instead of trusting the manifest. */
+    readonly repair: boolean;
+    /** Pure; asked again when somebody else was faster. @throws Refusal */
+    decide(world: World, facts: HostFacts): Change;
+    /** Told, in words, when it waits for a lock that another program holds. */
+    readonly onWait?: (message: string) => void;
+}
+
+/** What operations make of a host: its objects, and the items of all that they affect, before and after. */
+export interface Draft {
+    readonly worldAfter: World;
+    /** Keys of objects that come, change or go. */
+    readonly changed: ReadonlySet<string>;
+    readonly before: readonly Item[];
+    readonly after: readonly Item[];
+    /** Restore texts that differ from what the host has, by key; after a repair all that say something. */
+    readonly fragments: ReadonlyMap<string, string>;
+}
+
+/** Works out one transaction for several operations, each on what the one before it leaves. Pure. @throws Refusal */
+export function draft(
+    operations: readonly Operation[],
+    world: World,
+    facts: HostFacts,
+    meaning: Meaning,
+    repair: boolean,
+): Draft {
+    let worldAfter = world;
+    const changed = new Set<string>();
+    for (const operation of operations) {
+        const change = operation.decide(worldAfter, facts);
+        for (const key of change.keys()) changed.add(key);
+        worldAfter = worldAfter.with(change);
+    }
+    const base = worldAfter.objects.size === 0 ? undefined : (world.base ?? meaning.buildBase(facts));
+    worldAfter = worldAfter.withBase(base);
+    let keys = new Set([...meaning.affectedBy(changed, world), ...meaning.affectedBy(changed, worldAfter)]);
+    if (repair) keys = new Set([...meaning.withParents(keys, world), ...meaning.withParents(keys, worldAfter)]);
+    if (repair || base !== world.base) keys.add("base");
+    const before: Item[] = [];
+    const after: Item[] = [];
+    const fragments = new Map<string, string>();
+    for (const key of keys) {
+        const itemsBefore = meaning.itemsOf([key], world);
+        const itemsAfter = meaning.itemsOf([key], worldAfter);
+        before.push(...itemsBefore);
+        after.push(...itemsAfter);
+        const isThere = key === "base" ? base !== undefined : worldAfter.objects.has(key);
+        if (!isThere) continue;
+        const text = renderFragment(itemsAfter);
+        if ((repair && text !== "") || text !== renderFragment(itemsBefore)) fragments.set(key, text);
+    }
+    return { worldAfter, changed, before, after, fragments };
+}
