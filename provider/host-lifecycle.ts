@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { compare } from "./compare.js";
+import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
 import { hostSchema } from "./kinds/host.js";
 import { routeTo } from "./kinds/overlay-tunnel.js";
 import { checkInputs, completeGet, type Handler, type Props, withoutUndefined } from "./lifecycle.js";
 import type { Connection, Hop } from "./model/connection.js";
 import type { HostObject } from "./model/object.js";
-import { formatId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
+import { formatId, nameStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import { Refusal } from "./model/refusal.js";
 import type { HostFacts, World } from "./model/world.js";
 import { sessionOf } from "./sessions.js";
@@ -149,7 +150,8 @@ export const hostHandler: Handler = {
         if (host.facts.machineId !== parseId(id).machineId) return;
         const owner = props["owner"] as Owner;
         await host.commit({
-            owner: `host "${owner.name}" of stack ${owner.stack}`,
+            owner: `host "${owner.name}" of stack ${nameStack(owner)}`,
+            onWait: (message) => tell(owner.urn, message),
             // Without any it costs nothing, and ends what a killed transaction left.
             repair: leftOvers(host.world(), id, owner).size > 0,
             decide: (world) => leftOvers(world, id, owner),

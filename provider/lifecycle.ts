@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { compare } from "./compare.js";
+import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
 import { objectKinds } from "./kinds/index.js";
@@ -183,6 +184,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         let key = placement.key;
         const world = await host.commit({
             owner: describeObject({ kind: kindName, owner } as HostObject),
+                onWait: (message) => tell(owner.urn, message),
             repair: repair || (known === undefined && isThere),
             decide(current, facts) {
                 const object = placeObject(kind, inputs, placement, current, facts);
@@ -245,8 +247,10 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             const { key, generation, machineId } = parseId(id);
             const host = await sessionOf(connectionOf(props));
             refuseOtherMachine(host, machineId);
+            const owner = ownerOf(props);
             await host.commit({
-                owner: describeObject({ kind: kindName, owner: ownerOf(props) } as HostObject),
+                owner: describeObject({ kind: kindName, owner } as HostObject),
+                onWait: (message) => tell(owner.urn, message),
                 repair: false,
                 decide(world) {
                     const object = world.objects.get(key);

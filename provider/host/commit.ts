@@ -1,35 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { type Item, observe } from "../kernel/item.js";
-import type { BaseObject, HostObject } from "../model/object.js";
 import { Refusal } from "../model/refusal.js";
-import type { HostFacts, World } from "../model/world.js";
-import { describeFailure, parseListeners, TransactionFailed } from "./failure.js";
-import { parseManifest, renderFragment } from "./manifest.js";
+import type { World } from "../model/world.js";
+import { draft, type Meaning, type Operation } from "./draft.js";
+import { describeFailure, HostBusy, parseListeners, TransactionFailed } from "./failure.js";
+import { describeHolder, describeOwner } from "./lock-owner.js";
+import { parseManifest } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import type { Session } from "./session.js";
+import { ConnectionError } from "./shell.js";
 import { mayBeOurs, refuseListeners, refuseTaken } from "./taken.js";
 import { exits, renderTransaction } from "./transaction.js";
 import { differenceAfter } from "./verify.js";
-
-/** What objects mean in the kernel; given by the layer above, because `host` knows no kinds. */
-export interface Meaning {
-    itemsOf(keys: Iterable<string>, world: World): Item[];
-    affectedBy(keys: Iterable<string>, world: World): Set<string>;
-    withParents(keys: Iterable<string>, world: World): Set<string>;
-    buildBase(facts: HostFacts): BaseObject;
-}
-
-/** Objects to put, or to take out (`undefined`), worked out from the newest state of the host. */
-export type Change = ReadonlyMap<string, HostObject | undefined>;
-
-export interface Operation {
-    /** `Endpoint "web" of stack dev`, shown to others who wait for the lock. */
-    readonly owner: string;
-    /** Look at the kernel first instead of trusting the manifest. */
-    readonly repair: boolean;
-    /** Pure; asked again when somebody else was faster. @throws Refusal */
-    decide(world: World, facts: HostFacts): Change;
-}
 
 interface Pending {
     readonly operation: Operation;
@@ -39,28 +21,16 @@ interface Pending {
 
 /** Large groups make long locks; others wait no longer than for this many objects. */
 const maximumGroup = 64;
-const maximumTries = 8;
+/** Longer than transactions take: who waits longer is told why. */
+const patienceMs = 2000;
 
 /**
  * Applies operations on one host; those that come while one is applied share the next transaction.
- * @throws Refusal | TransactionFailed | ConnectionError through the promise of each operation
+ * @throws Refusal | TransactionFailed | HostBusy | ConnectionError through the promise of each operation
  */
 export function createCommitter(session: Session, meaning: Meaning): (operation: Operation) => Promise<World> {
     const pending: Pending[] = [];
     let draining = false;
-
-    /** Restore texts that differ from what the host has; after a repair all that say something are written. */
-    function fragmentsOf(keys: Iterable<string>, world: World, worldAfter: World, all: boolean): Map<string, string> {
-        const fragments = new Map<string, string>();
-        for (const key of keys) {
-            const isThere = key === "base" ? worldAfter.base !== undefined : worldAfter.objects.has(key);
-            if (!isThere) continue;
-            const text = renderFragment(meaning.itemsOf([key], worldAfter));
-            if ((all && text !== "") || text !== renderFragment(meaning.itemsOf([key], world)))
-                fragments.set(key, text);
-        }
-        return fragments;
-    }
 
     /** The kernel took every line and shows something else: looked into as any failure. */
     function refuseDifference(touched: readonly Item[], stdout: string): void {
@@ -72,30 +42,18 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
     }
 
     /** Applies operations together. @throws as `commit`; a group that fails is for the caller to take apart. */
-    async function apply(
-        operations: readonly Operation[],
-        repair: boolean,
-        waivedPorts = new Set<string>(),
-    ): Promise<void> {
+    async function apply(operations: readonly Operation[], repair: boolean): Promise<void> {
+        const { lockTimeoutMs } = session.connection;
+        const waivedPorts = new Set<string>();
         const busyPorts = new Set<number>();
-        for (let attempt = 0; attempt < maximumTries; attempt++) {
+        const owner = describeOwner(operations.map((operation) => operation.owner));
+        const until = Date.now() + lockTimeoutMs;
+        let lockWaitMs = Math.min(patienceMs, lockTimeoutMs);
+        for (;;) {
             const { world, generation, isUnfinished } = session.manifest;
-            let worldAfter = world;
-            const changed = new Set<string>();
-            for (const operation of operations) {
-                const change = operation.decide(worldAfter, { ...session.facts, busyPorts });
-                for (const key of change.keys()) changed.add(key);
-                worldAfter = worldAfter.with(change);
-            }
-            const base = worldAfter.objects.size === 0 ? undefined : (world.base ?? meaning.buildBase(session.facts));
-            worldAfter = worldAfter.withBase(base);
-            let keys = new Set([...meaning.affectedBy(changed, world), ...meaning.affectedBy(changed, worldAfter)]);
-            if (repair) {
-                keys = new Set([...meaning.withParents(keys, world), ...meaning.withParents(keys, worldAfter)]);
-            }
-            if (repair || base !== world.base) keys.add("base");
-            const after = meaning.itemsOf(keys, worldAfter);
-            let before = meaning.itemsOf(keys, world);
+            const drafted = draft(operations, world, { ...session.facts, busyPorts }, meaning, repair);
+            const { worldAfter, changed, after } = drafted;
+            let { before } = drafted;
             if (repair) {
                 const ours = mayBeOurs(before, after);
                 before = observe(ours, await session.look(ours));
@@ -103,24 +61,19 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
             }
             const generationAfter = randomBytes(6).toString("hex");
             const rendered = renderTransaction({
+                ...drafted,
                 before,
-                after,
                 worldBefore: world,
-                worldAfter,
-                changed,
-                fragments: fragmentsOf(keys, world, worldAfter, repair),
                 generationBefore: generation,
                 generationAfter,
-                owner: operations
-                    .map((operation) => operation.owner)
-                    .slice(0, 3)
-                    .join(", "),
-                lockTimeoutMs: session.connection.lockTimeoutMs,
+                owner,
+                lockWaitMs,
                 waivedPorts,
             });
             if (rendered.isEmpty && sameObjects(changed, world, worldAfter) && !isUnfinished) return;
             const result = await session.run(rendered.script);
             const sections = parseSections(result.stdout);
+            const leftMs = until - Date.now();
             switch (result.exitCode) {
                 case exits.done:
                     session.manifest = {
@@ -132,21 +85,27 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     return;
                 case exits.stale:
                     session.manifest = parseManifest(sections);
+                    // Whoever was faster got something done, so in a crowd each has its turn; only time is a limit.
+                    if (leftMs > 0) continue;
+                    throw new HostBusy("other programs change the host faster than this one can. Try again.");
+                case exits.locked: {
+                    const holder = describeHolder(sections.get("locked"));
+                    if (leftMs <= 0) {
+                        throw new HostBusy(
+                            `the host's lock was not free within ${lockTimeoutMs / 1000} s: ${holder}. ` +
+                                "Wait for it to finish, or raise connection.lockTimeoutMs.",
+                        );
+                    }
+                    operations[0]?.onWait?.(`waits for the host's lock, ${holder}`);
+                    lockWaitMs = leftMs;
                     continue;
-                case exits.locked:
-                    throw new Error(
-                        `the host has been locked for ${session.connection.lockTimeoutMs / 1000} s by ${sections.get("locked")?.trim()}. ` +
-                            "Wait for it to finish, or raise connection.lockTimeoutMs.",
-                    );
+                }
                 case exits.taken: {
                     const listeners = parseListeners(sections.get("listening") ?? "");
                     const isNews = listeners.some(({ port }) => !busyPorts.has(port));
                     for (const { port } of listeners) busyPorts.add(port);
                     // A port that the program left open is chosen anew, however many are busy.
-                    if (isNews) {
-                        attempt--;
-                        continue;
-                    }
+                    if (isNews) continue;
                     refuseListeners(listeners, after);
                     if (listeners.length === 0) refuseTaken(sections.get("taken")?.trim() ?? "", repair);
                     for (const { protocol, port } of listeners) waivedPorts.add(`${protocol} ${port}`);
@@ -157,7 +116,6 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     throw new TransactionFailed(describeFailure(result, rendered));
             }
         }
-        throw new Error("other programs change the host faster than this one can. Try again.");
     }
 
     /**
@@ -178,13 +136,18 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
         }
     }
 
-    /** A group that fails is taken apart, so that one bad operation never fails its neighbours. */
-    async function settle(group: readonly Pending[]): Promise<void> {
+    /**
+     * A group that fails is taken apart, so that one bad operation never fails its neighbours. A lost connection is dialled
+     * once more: what the lost script did is in the manifest, and the operations are worked out from that.
+     */
+    async function settle(group: readonly Pending[], hasReconnected = false): Promise<void> {
         try {
             await applyOrRepair(group.map(({ operation }) => operation));
             for (const { resolve } of group) resolve(session.manifest.world);
         } catch (error) {
-            if (group.length === 1) group[0]?.reject(error);
+            const isOfTheHost = error instanceof ConnectionError || error instanceof HostBusy;
+            if (error instanceof ConnectionError && error.mayHeal && !hasReconnected) await settle(group, true);
+            else if (group.length === 1 || isOfTheHost) for (const { reject } of group) reject(error);
             else for (const member of group) await settle([alone(member, error)]);
         }
     }

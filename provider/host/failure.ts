@@ -7,6 +7,11 @@ export class TransactionFailed extends Error {
     override readonly name = "TransactionFailed";
 }
 
+/** Others kept the host to themselves for too long; nothing was done. */
+export class HostBusy extends Error {
+    override readonly name = "HostBusy";
+}
+
 /** Where a batch of ip(8) or bridge(8), or a file of nft(8), failed: the number of the line, from 1. */
 const failedLine = /^(?:Command failed -:|\/dev\/stdin:)(\d+)/;
 

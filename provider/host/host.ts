@@ -1,7 +1,8 @@
 import { observe } from "../kernel/item.js";
 import type { Connection } from "../model/connection.js";
 import type { HostFacts, World } from "../model/world.js";
-import { createCommitter, type Meaning, type Operation } from "./commit.js";
+import { createCommitter } from "./commit.js";
+import type { Meaning, Operation } from "./draft.js";
 import { capabilitiesScript, parseCapabilities } from "./facts.js";
 import { openSession } from "./session.js";
 import { describeDifference } from "./verify.js";
@@ -17,7 +18,7 @@ export interface Host {
     readonly facts: HostFacts;
     /** The newest known objects of all stacks. */
     world(): World;
-    /** Applies an operation; concurrent ones share a transaction. @throws Refusal | TransactionFailed | ConnectionError */
+    /** Applies an operation; concurrent ones share a transaction. @throws Refusal | TransactionFailed | HostBusy | ConnectionError */
     commit(operation: Operation): Promise<World>;
     /**
      * What objects and kernel showed at one moment of this run: one round trip for all who ask. The engine asks for a few

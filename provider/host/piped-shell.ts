@@ -40,7 +40,7 @@ export function createPipedShell(process: ShellProcess, hostName: string): Shell
                 new ConnectionError(
                     `${hostName}: a script did not end within ${waited}, so the connection was closed. ` +
                         "Look for a command that hangs on the host, or raise connection.operationTimeoutMs.",
-                    { mayHeal: true },
+                    { mayHeal: false },
                 ),
             );
         }, run.timeoutMs);

@@ -30,7 +30,8 @@ export interface Transaction {
     readonly generationAfter: string;
     /** Who holds the lock meanwhile, for others who wait. */
     readonly owner: string;
-    readonly lockTimeoutMs: number;
+    /** How long this script waits for the lock before it gives up. */
+    readonly lockWaitMs: number;
     /** Ports (`tcp 80`) whose listeners were looked at and do not collide. */
     readonly waivedPorts: ReadonlySet<string>;
 }
@@ -53,14 +54,17 @@ const nftGroup = (lines: readonly Line[]): Group[] =>
 
 /**
  * The host lock. Its file goes with the last object, so a lock won on a file that is gone meanwhile does not count.
+ * Since when it is held is the age of the owner's file, which costs nobody anything but those who wait.
  * What a killed transaction left is ended first; who planned from what was seen before that looks again.
  */
-function renderLock(owner: string, lockTimeoutMs: number): string {
+function renderLock(owner: string, lockWaitMs: number): string {
     return `r=${runDirectory}
 while :; do
     [ -d $r ] || mkdir -p -m 700 $r
     exec 9>>$r/lock
-    flock -w ${Math.ceil(lockTimeoutMs / 1000)} 9 || { echo '@@ locked'; cat $r/owner; exit ${exits.locked}; }
+    flock -w ${lockWaitMs / 1000} 9 || {
+        echo '@@ locked'; echo $(($(date +%s) - $(stat -c %Y $r/owner || date +%s))); cat $r/owner; exit ${exits.locked}
+    }
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 printf '%s\\n' ${quote(owner)} >$r/owner
@@ -168,7 +172,7 @@ umask 022
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 export PATH LC_ALL
 ${printManifest}
-${renderLock(transaction.owner, transaction.lockTimeoutMs)}
+${renderLock(transaction.owner, transaction.lockWaitMs)}
 fail() {
     echo "@@ failed"
     echo "$1"

@@ -22,8 +22,8 @@ function render(before: World, after: World, changed: readonly string[], more: P
         ),
         generationBefore: "a1",
         generationAfter: "b2",
-        owner: 'endpoint "web-front" of stack dev',
-        lockTimeoutMs: 60_000,
+        owner: 'endpoint "web-front" of stack shop/dev',
+        lockWaitMs: 2_000,
         waivedPorts: new Set(),
         ...more,
     });
@@ -100,16 +100,8 @@ test("the way back: it is written before anything is done, and dropped after the
     const first = at("s=2; echo $s >>$r/stage");
     const manifest = at("echo b2 >/var/lib/linuxnet/generation || exit");
     const dropped = script.lastIndexOf(": >$r/undo");
-    expect([
-        at("flock -w 60 9"),
-        at(`exit ${exits.stale}`),
-        written,
-        first,
-        manifest,
-        dropped,
-        at("'@@ done'"),
-    ]).toEqual(
-        [at("flock -w 60 9"), at(`exit ${exits.stale}`), written, first, manifest, dropped, at("'@@ done'")].sort(
+    expect([at("flock -w 2 9"), at(`exit ${exits.stale}`), written, first, manifest, dropped, at("'@@ done'")]).toEqual(
+        [at("flock -w 2 9"), at(`exit ${exits.stale}`), written, first, manifest, dropped, at("'@@ done'")].sort(
             (a, b) => a - b,
         ),
     );

@@ -20,10 +20,12 @@ r=/run/linuxnet
 while :; do
     [ -d $r ] || mkdir -p -m 700 $r
     exec 9>>$r/lock
-    flock -w 60 9 || { echo '@@ locked'; cat $r/owner; exit 74; }
+    flock -w 2 9 || {
+        echo '@@ locked'; echo $(($(date +%s) - $(stat -c %Y $r/owner || date +%s))); cat $r/owner; exit 74
+    }
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
-printf '%s\n' 'endpoint "web-front" of stack dev' >$r/owner
+printf '%s\n' 'endpoint "web-front" of stack shop/dev' >$r/owner
 recovered=
 if [ -s $r/undo ]; then
     s=0
