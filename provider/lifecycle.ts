@@ -184,7 +184,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         let key = placement.key;
         const world = await host.commit({
             owner: describeObject({ kind: kindName, owner } as HostObject),
-                onWait: (message) => tell(owner.urn, message),
+            onWait: (message) => tell(owner.urn, message),
             repair: repair || (known === undefined && isThere),
             decide(current, facts) {
                 const object = placeObject(kind, inputs, placement, current, facts);

@@ -54,7 +54,7 @@ test("adopt: another stack takes over one of each kind without a change in the k
         for (const resource of [...made, ...adopted]) expect(await resource.refresh()).toEqual([]);
         expect(await kernel()).toEqual(before[0]);
         await expect(made[0].update({ mtu: 1350 })).rejects.toThrow(
-            'network "our-front" of stack prod has adopted it. Change it there, or remove it here or there.',
+            'network "our-front" of stack test/prod has adopted it. Change it there, or remove it here or there.',
         );
         await made[0].update({ mtu: 1400 }).catch(() => undefined);
         // The new owner may change it.
@@ -100,7 +100,7 @@ test("adopt: a name that another resource has become free of is no claim to its 
     await layOut(prod, true);
     for (const resource of [...made].reverse()) resource.forget();
     await expect(dev.network("front", { subnet: "172.20.0.0/24" })).rejects.toThrow(
-        'subnet 172.20.0.0/24 overlaps 172.20.0.0/24 of network "front" of stack prod. Choose another subnet. To take over what is there set adopt: true.',
+        'subnet 172.20.0.0/24 overlaps 172.20.0.0/24 of network "front" of stack test/prod. Choose another subnet. To take over what is there set adopt: true.',
     );
     await using other = await dev.network("front", { subnet: "172.21.0.0/24" });
     await using box = await dev.sandbox("web", { name: "second" });
@@ -117,12 +117,12 @@ test("adopt: an object that differs is refused with the differences, and nothing
     const before = [await kernel(), await snapshotHost(bed.host)];
     const args = { subnet: "172.20.0.0/24", adopt: true };
     await expect(prod.network("front", { ...args, internal: true, gateway: "172.20.0.99" })).rejects.toThrow(
-        /it cannot adopt network "front" of stack dev: gateway is "172.20.0.9" there and "172.20.0.99" here; .*internal is false there and true here/,
+        /it cannot adopt network "front" of stack test\/dev: gateway is "172.20.0.9" there and "172.20.0.99" here; .*internal is false there and true here/,
     );
     const policy = { target: [webFront, web], adopt: true, defaultAction: "reject", priority: 3, ingress: [] };
     await expect(prod.firewallPolicy("closed", policy)).rejects.toThrow("ingress is [");
     await expect(prod.sandbox("box", { name: "web" })).rejects.toThrow(
-        'the namespace name "web" is already used by sandbox "web" of stack dev. Choose another name. To take over what is there set adopt: true.',
+        'the namespace name "web" is already used by sandbox "web" of stack test/dev. Choose another name. To take over what is there set adopt: true.',
     );
     expect([await kernel(), await snapshotHost(bed.host)]).toEqual(before);
     expect(front.outs.interfaceName).toMatch(/^ln/);

@@ -1,19 +1,9 @@
 import type { LabHost } from "../../lab/index.js";
-import * as provider from "../../provider/index.js";
-import type { Props } from "../../provider/lifecycle.js";
+import type { Handler, Props } from "../../provider/lifecycle.js";
 import type { Kind } from "../../provider/model/kind.js";
-import { closeSessions, startRun } from "../../provider/sessions.js";
+import { closeSessions } from "../../provider/sessions.js";
+import { type Provider, providerHere } from "./provider-process.js";
 import { inside, type Place } from "./traffic.js";
-
-const handlers = {
-    host: provider.host,
-    network: provider.network,
-    sandbox: provider.sandbox,
-    endpoint: provider.endpoint,
-    "port-mapping": provider.portMapping,
-    "firewall-policy": provider.firewallPolicy,
-    "overlay-tunnel": provider.overlayTunnel,
-} satisfies Record<Kind, provider.DynamicProvider>;
 
 /** Outputs that the tests look at, by kind. */
 interface Outputs {
@@ -78,6 +68,8 @@ export interface StackOptions {
     readonly name?: string;
     /** Laid over the lab host's; a difference makes a session (and a shell) of its own. */
     readonly connection?: Props;
+    /** One in a process of its own. @default the one in this process */
+    readonly provider?: Provider;
 }
 
 /** What state holds: JSON, without `undefined`. */
@@ -94,7 +86,7 @@ function toReferences(value: unknown): unknown {
     return Object.fromEntries(entries.map(([name, entry]) => [name, toReferences(entry)]));
 }
 
-async function check(handler: provider.DynamicProvider, olds: Props, news: Props): Promise<Props> {
+async function check(handler: Handler, olds: Props, news: Props): Promise<Props> {
     const { inputs, failures } = await handler.check(olds, news);
     if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
     return stored(inputs);
@@ -102,12 +94,12 @@ async function check(handler: provider.DynamicProvider, olds: Props, news: Props
 
 /** Opens a stack with its Host resource. */
 export async function openStack(machine: LabHost, options: StackOptions = {}): Promise<Stack> {
-    const { name: stackName = "dev", project = "test" } = options;
+    const { name: stackName = "dev", project = "test", provider = providerHere } = options;
     const connection = { ...machine.connection, ...options.connection };
     const resources: Resource[] = [];
 
     async function declare<K extends Kind>(kind: K, name: string, args: Props = {}): Promise<Resource<K>> {
-        const handler = handlers[kind];
+        const handler = provider.handlers[kind];
         const type = `pulumi-nodejs:dynamic/linuxnet:${kind}`;
         const urn = `urn:pulumi:${stackName}::${project}::${type}::${name}`;
         const owner = { project, stack: stackName, urn, name };
@@ -150,7 +142,7 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
                 return replaces.length > 0 ? "replace" : "update";
             },
             async refresh() {
-                await startRun();
+                await provider.startRun();
                 const read = await handler.read(id, outs);
                 if (read.id === "") return "gone";
                 outs = stored(read.props ?? {});

@@ -1,133 +1,145 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Props } from "../../provider/lifecycle.js";
 import { openStack, type Resource, type Stack } from "./driver.js";
-import { type Fault, type FaultyHost, faults, layFaults } from "./faults.js";
+import { caseKinds, layCases } from "./fault-cases.js";
+import { type Fault, type FaultyHost, layFaults } from "./faults.js";
 import { expectOneOf, readHostState } from "./host-state.js";
+import { type ProviderProcess, startProvider } from "./provider-process.js";
 import { layTestBed } from "./test-bed.js";
 
+/** What happens at a step, and in how many transactions: the first attempt only, or every one. */
+type Variant = readonly [Fault | "kills the provider", number];
+
+const ofTheScript = (["fails", "kills before", "kills after"] as const).flatMap((fault): Variant[] => [
+    [fault, 1],
+    [fault, 99],
+]);
+const ofTheConnection: readonly Variant[] = [
+    ["kills the shell", 1],
+    ["kills the provider", 1],
+    ["cuts", 1],
+];
+/** What a script meets does not depend on what carries it; each carrier dies in its own way. */
+const variantsOf = {
+    ssh2: [...ofTheScript, ...ofTheConnection],
+    openssh: ofTheConnection,
+    local: ofTheConnection.slice(0, 2),
+} as const;
+const all = process.env["FAULTS"] === "all";
+
 const bed = layTestBed();
-let stack: Stack;
+const happened = new Map<string, number>();
+const count = (what: string, times = 1) => void happened.set(what, (happened.get(what) ?? 0) + times);
 let faulty: FaultyHost;
-let front: Resource<"network">;
-let back: Resource<"network">;
-let web: Resource<"sandbox">;
-let webFront: Resource<"endpoint">;
-const happened = { failures: 0, kills: 0, before: 0, after: 0 };
+let turn = 0;
 
 beforeAll(async () => {
     faulty = await layFaults(bed.host);
-    stack = await openStack(bed.host);
-    front = await stack.network("front", { subnet: "172.20.0.0/24", ipRange: "172.20.0.0/25" });
-    back = await stack.network("back", { subnet: "172.21.0.0/24" });
-    web = await stack.sandbox("web");
-    webFront = await stack.endpoint("web-front", { sandbox: web, network: front });
 });
 
 afterAll(async () => {
-    const { failures, kills, before, after } = happened;
-    console.log(
-        `faults: ${failures} steps failed, ${kills} shells killed; ${before} left the host as before, ${after} as after`,
-    );
-    await faulty.clear();
-    await stack.destroyAll();
     await faulty[Symbol.asyncDispose]();
+    const kills = [...happened].reduce((sum, [what, times]) => sum + (what.includes("kill") ? times : 0), 0);
+    const kinds = [...happened].map(([what, times]) => `${what} ${times}`).sort();
+    console.log(`faults: ${kills} kills in all; ${kinds.join(", ")}`);
 });
 
-const peers = (range: string) => [{ underlayAddress: "198.18.255.254", ipRange: range }];
+describe.each(["ssh2", "openssh", "local"] as const)("over %s", (transport) => {
+    let provider: ProviderProcess;
+    let stack: Stack;
+    let cases: Awaited<ReturnType<typeof layCases>>;
 
-/** One resource of each kind that others depend on or that hangs on others, and what changes most of it in place. */
-const cases: readonly (readonly [string, () => Promise<Resource>, () => Props])[] = [
-    [
-        "network",
-        () => stack.network("alone", { subnet: "172.22.0.0/24", labels: { a: "b" } }),
-        () => ({ mtu: 1400, internal: true, isolateEndpoints: true, gateway: "172.22.0.9" }),
-    ],
-    [
-        "sandbox",
-        () => stack.sandbox("alone", { sysctls: { "net.ipv4.ip_unprivileged_port_start": "80" } }),
-        () => ({ sysctls: { "net.ipv4.ip_unprivileged_port_start": "90", "net.ipv4.ip_default_ttl": "32" } }),
-    ],
-    [
-        "endpoint",
-        () => stack.endpoint("web-back", { sandbox: web, network: back, gatewayPriority: 5 }),
-        () => ({ ipv4Address: "172.21.0.77", macAddress: "02:00:00:00:00:77", gatewayPriority: -5 }),
-    ],
-    [
-        "port mapping",
-        () => stack.portMapping("dns", { target: webFront, hostPort: 5300, targetPort: 53, protocol: ["tcp", "udp"] }),
-        () => ({ hostPort: 5301, targetPort: 54 }),
-    ],
-    [
-        "firewall policy",
-        () => stack.firewallPolicy("closed", { target: webFront, ingress: [{ action: "allow", ports: [80] }] }),
-        () => ({ ingress: [{ action: "reject", from: [back] }], egress: [{ action: "allow", to: ["host"] }] }),
-    ],
-    [
-        "overlay tunnel",
-        () => stack.overlayTunnel("far", { network: front, vni: 7, peers: peers("172.20.0.128/29") }),
-        () => ({ vni: 8, peers: peers("172.20.0.136/30"), mtu: 1400 }),
-    ],
-];
+    beforeAll(async () => {
+        provider = await startProvider(bed.host);
+        stack = await openStack(bed.host, { provider, connection: { transport } });
+        cases = await layCases(stack);
+    });
 
-/** What happens, and in how many transactions: the first attempt only, or every one. */
-const variants = faults.flatMap((fault) => [1, 99].map((transactions) => [fault, transactions] as const));
-let turn = 0;
+    afterAll(async () => {
+        await faulty.clear();
+        await stack.destroyAll();
+        await provider[Symbol.asyncDispose]();
+    });
 
-/** Each step meets one of the variants, in turn; with FAULTS=all it meets them all. */
-function nextVariants(): readonly (readonly [Fault, number])[] {
-    if (process.env["FAULTS"] === "all") return variants;
-    turn = (turn + 5) % variants.length;
-    return variants.slice(turn, turn + 1);
-}
+    /** With FAULTS=all every step meets every variant; else some steps of each operation meet one each, in turn. */
+    function chooseVariants(steps: number): (readonly [number, Variant])[] {
+        const variants = variantsOf[transport];
+        const numbers = Array.from({ length: steps }, (_, i) => i + 1);
+        if (all) return numbers.flatMap((step) => variants.map((variant) => [step, variant] as const));
+        turn++;
+        const due = numbers.filter((step) =>
+            transport === "ssh2" ? (step + turn) % 2 === 0 || steps === 1 : step === 1 + (turn % steps),
+        );
+        return due.flatMap((step) =>
+            variants
+                .slice((turn + step) % variants.length)
+                .slice(0, 1)
+                .map((variant) => [step, variant] as const),
+        );
+    }
 
-/** Makes each step go wrong in turn. `settle` does the work again where it was not done, `goBack` undoes it. */
-async function tryEachStep(
-    name: string,
-    work: () => Promise<unknown>,
-    settle: () => Promise<unknown>,
-    goBack: () => Promise<unknown>,
-): Promise<void> {
-    const before = await readHostState(bed.host);
-    const steps = await faulty.countSteps(work);
-    const after = await readHostState(bed.host);
-    await goBack();
-    await expectOneOf(bed.host, `${name}, and back`, { before });
-    expect(steps, name).toBeGreaterThan(0);
-    for (let step = 1; step <= steps; step++) {
-        for (const [fault, transactions] of nextVariants()) {
-            const what = `${name}: step ${step} of ${steps} ${fault}, ${transactions} times`;
-            await faulty.inject(fault, step, transactions);
-            const error = await work().then(
+    async function strike([fault, transactions]: Variant, step: number, work: () => Promise<unknown>) {
+        const attempt = () =>
+            work().then(
                 () => undefined,
                 (reason: Error) => reason,
             );
-            const count = await faulty.clear();
-            happened[fault === "fails" ? "failures" : "kills"] += count;
+        if (fault !== "kills the provider") {
+            await faulty.inject(fault, step, transactions);
+            const error = await attempt();
+            return { error, times: await faulty.clear() };
+        }
+        const paused = await faulty.pause(step);
+        const outcome = attempt();
+        await paused.reached();
+        await provider.kill();
+        await paused.resume();
+        const error = await outcome;
+        return { error, times: await faulty.clear() };
+    }
+
+    /** Makes each step go wrong in turn. `settle` does the work again where it was not done, `goBack` undoes it. */
+    async function tryEachStep(
+        name: string,
+        work: () => Promise<unknown>,
+        settle: () => Promise<unknown>,
+        goBack: () => Promise<unknown>,
+    ): Promise<void> {
+        const before = await readHostState(bed.host);
+        const steps = await faulty.countSteps(work);
+        const after = await readHostState(bed.host);
+        await goBack();
+        await expectOneOf(bed.host, `${name}, and back`, { before });
+        expect(steps, name).toBeGreaterThan(0);
+        for (const [step, variant] of chooseVariants(steps)) {
+            const [fault, transactions] = variant;
+            const what = `${name}: step ${step} of ${steps} ${fault}, ${transactions} times`;
+            const { error, times } = await strike(variant, step, work);
+            expect(times, what).toBeGreaterThan(0);
+            count(fault === "cuts" ? "kills the ssh daemon's children" : fault, times);
             // A killed shell puts nothing back; the next one who looks does.
-            await front.refresh();
+            await cases.front.refresh();
             const state = await expectOneOf(bed.host, `${what} (${error?.message})`, { before, after });
-            happened[state as "before" | "after"]++;
-            if (transactions === 1) expect([error, state], what).toEqual([undefined, "after"]);
+            count(`host as ${state}`);
+            if (fault === "kills the provider")
+                expect([error?.message, state], what).toEqual(["the provider was killed", "after"]);
+            else if (transactions === 1) expect([error, state], what).toEqual([undefined, "after"]);
             await settle();
             await expectOneOf(bed.host, `${what}, and once more`, { after });
             await goBack();
             await expectOneOf(bed.host, `${what}, and back`, { before });
         }
     }
-}
 
-const timeout = 600_000;
+    const timeout = 900_000;
 
-test.each(cases)(
-    "%s: a create that fails or dies at any step leaves all or nothing",
-    { timeout },
-    async (name, create) => {
+    test.each(caseKinds)("%s: a create hit at any step leaves all or nothing", { timeout }, async (kind) => {
         let made: Resource | undefined;
         const work = async () => {
-            made = await create();
+            made = await cases[kind].create();
         };
         await tryEachStep(
-            `create ${name}`,
+            `create ${kind} over ${transport}`,
             work,
             async () => {
                 if (made === undefined) await work();
@@ -137,38 +149,29 @@ test.each(cases)(
                 made = undefined;
             },
         );
-    },
-);
+    });
 
-test.each(cases)(
-    "%s: an update that fails or dies at any step leaves all or nothing",
-    { timeout },
-    async (name, create, changes) => {
+    test.each(caseKinds)("%s: an update hit at any step leaves all or nothing", { timeout }, async (kind) => {
+        const { create, changes } = cases[kind];
         await using made = await create();
-        const old = Object.fromEntries(
-            Object.keys(changes()).map((key) => [key, (made.outs as unknown as Props)[key]]),
-        );
+        const old = Object.fromEntries(Object.keys(changes).map((key) => [key, (made.outs as unknown as Props)[key]]));
         await tryEachStep(
-            `update ${name}`,
-            () => made.update(changes()),
-            () => made.update(changes()),
+            `update ${kind} over ${transport}`,
+            () => made.update(changes),
+            () => made.update(changes),
             () => made.update(old),
         );
-    },
-);
+    });
 
-test.each(cases)(
-    "%s: a delete that fails or dies at any step leaves all or nothing",
-    { timeout },
-    async (name, create) => {
-        let made: Resource | undefined = await create();
+    test.each(caseKinds)("%s: a delete hit at any step leaves all or nothing", { timeout }, async (kind) => {
+        let made: Resource | undefined = await cases[kind].create();
         const work = async () => {
             await made?.delete();
             made = undefined;
         };
-        await tryEachStep(`delete ${name}`, work, work, async () => {
-            made = await create();
+        await tryEachStep(`delete ${kind} over ${transport}`, work, work, async () => {
+            made = await cases[kind].create();
         });
         await made?.delete();
-    },
-);
+    });
+});

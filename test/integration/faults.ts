@@ -1,17 +1,26 @@
 import type { LabHost } from "../../lab/index.js";
 
 /**
- * What happens at a step of a transaction: it fails; its shell is killed instead of it, or once it is done. "Step": a
- * program that the script starts while it holds the lock.
+ * What happens at a step (a program that a transaction's script starts while it holds the lock): it fails; the script is
+ * killed instead of it, or once it is done; the remote shell is killed with the script; the processes of the ssh daemon
+ * that serve the connections are killed, and the script goes on.
  */
-export const faults = ["fails", "kills before", "kills after"] as const;
-/** "cuts": the processes that serve the connections are killed, the script goes on. */
-export type Fault = (typeof faults)[number] | "cuts";
+export const faults = ["fails", "kills before", "kills after", "kills the shell", "cuts"] as const;
+export type Fault = (typeof faults)[number];
+
+/** A step that waits. */
+export interface Pause {
+    /** Resolves when the step is reached. */
+    reached(): Promise<void>;
+    resume(): Promise<void>;
+}
 
 /** Where programs wait for their turn to fail. */
 export interface FaultyHost extends AsyncDisposable {
     /** Lets the `step`th program (from 1) of each of the next `transactions` fail. */
     inject(fault: Fault, step: number, transactions: number): Promise<void>;
+    /** Lets the `step`th program (from 1) of the next transaction wait. */
+    pause(step: number): Promise<Pause>;
     /** Everything works again. How many faults happened since. */
     clear(): Promise<number>;
     /** Programs that one transaction starts, the longest of those that `work` makes. */
@@ -37,6 +46,12 @@ echo "\${0##*/} $*" >>${folder}/done
 case $fault in
 'kills before') kill -9 $PPID ;;
 'kills after') $real "$@"; kill -9 $PPID ;;
+'kills the shell') read -r _ _ _ shell _ </proc/$PPID/stat; kill -9 $shell $PPID ;;
+pauses)
+    : >${folder}/reached
+    until [ -e ${folder}/go ]; do sleep 0.01; done
+    exec $real "$@"
+    ;;
 cuts)
     kill -9 $(ps -e -o pid=,args= | sed -n 's/^ *\\([0-9]*\\) sshd: [a-z].*/\\1/p')
     exec $real "$@"
@@ -57,6 +72,13 @@ export async function layFaults(host: LabHost): Promise<FaultyHost> {
         host.exec(`rm -rf ${folder}; mkdir ${folder}; : >${folder}/done; echo ${text} >${folder}/fault`);
     return {
         inject: async (fault, step, transactions) => void (await set(`${step} ${transactions} ${fault}`)),
+        async pause(step) {
+            await set(`${step} 1 pauses`);
+            return {
+                reached: async () => void (await host.exec(`until [ -e ${folder}/reached ]; do sleep 0.01; done`)),
+                resume: async () => void (await host.exec(`: >${folder}/go`)),
+            };
+        },
         async clear() {
             const { stdout } = await host.exec(`rm -f ${folder}/fault; cat ${folder}/done 2>/dev/null | wc -l`);
             return Number(stdout);

@@ -2,7 +2,8 @@
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-const provider = createRequire(import.meta.url)("../../dist/provider/index.js");
+const load = createRequire(import.meta.url);
+const provider = { ...load("../../dist/provider/index.js"), sessions: load("../../dist/provider/sessions.js") };
 
 for await (const line of createInterface({ input: process.stdin })) {
     const { id, handler, method, args } = JSON.parse(line);

@@ -8,23 +8,31 @@ import type { LabHost } from "../../lab/index.js";
 import * as here from "../../provider/index.js";
 import type { Handler } from "../../provider/lifecycle.js";
 import type { Kind } from "../../provider/model/kind.js";
+import { startRun } from "../../provider/sessions.js";
 
-export type Handlers = Readonly<Record<Kind, Handler>>;
+/** What stacks call. */
+export interface Provider {
+    readonly handlers: Readonly<Record<Kind, Handler>>;
+    /** Begins another run of the engine. */
+    startRun(): Promise<void>;
+}
 
-/** The provider's handlers, in this process. */
-export const handlersHere: Handlers = {
-    host: here.host,
-    network: here.network,
-    sandbox: here.sandbox,
-    endpoint: here.endpoint,
-    "port-mapping": here.portMapping,
-    "firewall-policy": here.firewallPolicy,
-    "overlay-tunnel": here.overlayTunnel,
+/** The provider in this process. */
+export const providerHere: Provider = {
+    handlers: {
+        host: here.host,
+        network: here.network,
+        sandbox: here.sandbox,
+        endpoint: here.endpoint,
+        "port-mapping": here.portMapping,
+        "firewall-policy": here.firewallPolicy,
+        "overlay-tunnel": here.overlayTunnel,
+    },
+    startRun,
 };
 
 /** The provider (as `npm run build` made it) in a process of its own that can be killed; the next call starts another. */
-export interface ProviderProcess extends AsyncDisposable {
-    readonly handlers: Handlers;
+export interface ProviderProcess extends Provider, AsyncDisposable {
     /** SIGKILL, and waits for its end. What it was asked for meanwhile fails. */
     kill(): Promise<void>;
 }
@@ -76,7 +84,7 @@ export async function startProvider(isOn: LabHost): Promise<ProviderProcess> {
     }
 
     function handlerOf(kind: Kind): Handler {
-        const { check, diff } = handlersHere[kind];
+        const { check, diff } = providerHere.handlers[kind];
         const name = kind.replace(/-(.)/g, (_dash, letter: string) => letter.toUpperCase());
         return {
             check,
@@ -98,8 +106,9 @@ export async function startProvider(isOn: LabHost): Promise<ProviderProcess> {
 
     return {
         handlers: Object.fromEntries(
-            (Object.keys(handlersHere) as Kind[]).map((kind) => [kind, handlerOf(kind)]),
-        ) as Handlers,
+            (Object.keys(providerHere.handlers) as Kind[]).map((kind) => [kind, handlerOf(kind)]),
+        ) as Provider["handlers"],
+        startRun: async () => (child === undefined ? undefined : ask("sessions", "startRun", [])),
         kill,
         async [Symbol.asyncDispose]() {
             await kill();
