@@ -1,76 +1,100 @@
-import { createHost, type LabHost } from "../lab/index.js";
-import { Endpoint, FirewallPolicy, Host, Network, PortMapping, Sandbox } from "../sdk/index.js";
+import { createHost, type LabHost, type LabStack } from "../lab/index.js";
+import { Endpoint, Host, Network, Sandbox } from "../sdk/index.js";
 import { DoNothing } from "./do-nothing.js";
+import { median, range, secondsOf } from "./measure.js";
 
-/** Seconds of each engine run of one program. */
-export interface EngineRow {
-    readonly program: string;
+const runs = ["up", "emptyUp", "refresh", "destroy"] as const;
+
+/** Seconds of each run of the engine. */
+export type RunTimes = Readonly<Record<(typeof runs)[number], number>>;
+
+/** A number of endpoints, each with its sandbox, on one network of one host: ours beside resources that do nothing. */
+export interface EngineTimes {
+    readonly count: number;
     readonly resources: number;
-    readonly up: number;
-    readonly emptyUp: number;
-    readonly refresh: number;
-    readonly destroy: number;
+    readonly hasCheckpoints: boolean;
+    readonly ours: RunTimes;
+    readonly floor: RunTimes;
+    /** Medians of ours / floor, pair by pair. */
+    readonly ratio: RunTimes;
+    /** Bytes of the state, ours and the floor's. */
+    readonly stateBytes: readonly [number, number];
 }
 
-const tiers = ["frontend", "backend", "database", "monitoring"] as const;
-
-/** The production layout's shape: 1 host, 4 networks, 10 sandboxes, 18 endpoints, 3 ports, 4 policies. */
-function declareLayout(host: LabHost): void {
-    const machine = new Host("edge", { connection: host.connection });
-    const networks = tiers.map(
-        (tier, i) =>
-            new Network(tier, { host: machine, subnet: `172.${20 + i}.0.0/24`, internal: tier === "database" }),
-    );
-    const sandboxes = Array.from({ length: 10 }, (_, i) => new Sandbox(`app-${i}`, { host: machine }));
-    const endpoints = sandboxes.flatMap((sandbox, i) => {
-        const joined = i < 8 ? [networks[i % 4], networks[(i + 1) % 4]] : [networks[i % 4]];
-        return joined.map((network, j) => new Endpoint(`app-${i}-${j}`, { sandbox, network: network as Network }));
-    });
-    const published = endpoints[0] as Endpoint;
-    for (const port of [80, 443, 3000])
-        new PortMapping(`port-${port}`, { target: published, hostPort: port, targetPort: port });
-    for (const [i, target] of endpoints.slice(4, 8).entries()) {
-        new FirewallPolicy(`policy-${i}`, { target, ingress: [{ action: "allow", from: "any", ports: 5432 }] });
+function declareEndpoints({ connection }: LabHost, count: number): void {
+    const host = new Host("edge", { connection });
+    const network = new Network("net", { host, subnet: "10.9.0.0/16" });
+    for (const i of range(count)) {
+        const sandbox = new Sandbox(`app-${i}`, { host });
+        new Endpoint(`app-${i}-net`, { sandbox, network });
     }
 }
 
-/** As many resources, with the same kind of dependencies, that do nothing. */
-function declareNothing(): void {
-    const machine = new DoNothing("edge", { connection: "x".repeat(400) });
-    const made = Array.from(
-        { length: 14 },
-        (_, i) => new DoNothing(`a-${i}`, { host: machine.id, text: "x".repeat(200) }),
-    );
-    const joined = Array.from(
-        { length: 18 },
-        (_, i) => new DoNothing(`b-${i}`, { of: made[i % 14]?.id, text: "x".repeat(200) }),
-    );
-    for (let i = 0; i < 7; i++) new DoNothing(`c-${i}`, { of: joined[i]?.id, text: "x".repeat(200) });
+/** The same number of resources with the same dependencies. */
+function declareNothing({ connection }: LabHost, count: number): void {
+    const defaults = { keepAliveMs: 10_000, lockTimeoutMs: 60_000, operationTimeoutMs: 120_000, sudo: false };
+    const host = new DoNothing("edge", {}, { ...connection, ...defaults, dialTimeoutMs: 15_000, transport: "ssh2" });
+    const network = new DoNothing("net", { host });
+    for (const i of range(count)) {
+        const sandbox = new DoNothing(`app-${i}`, { host });
+        new DoNothing(`app-${i}-net`, { sandbox, network });
+    }
 }
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-    const start = performance.now();
-    await work();
-    return (performance.now() - start) / 1000;
+/** PULUMI_SKIP_CHECKPOINTS: the state is written once, at the end of the run. */
+const withoutCheckpoints = { PULUMI_EXPERIMENTAL: "true", PULUMI_SKIP_CHECKPOINTS: "true" };
+
+type Side = { readonly stack: LabStack<void>; readonly program: () => void };
+
+/** One run of each kind; an `up` that has nothing to do is short, so it is run three times. */
+async function measureRuns(sides: readonly [Side, Side]): Promise<[RunTimes, RunTimes, number[]]> {
+    const empty = () => Object.fromEntries(runs.map((run) => [run, [] as number[]]));
+    const times = [empty(), empty()] as const;
+    const inTurns = async (run: (typeof runs)[number], work: (side: Side) => Promise<unknown>) => {
+        for (const index of [0, 1] as const) {
+            times[index][run]?.push(await secondsOf(() => work(sides[index])));
+        }
+    };
+    await inTurns("up", ({ stack, program }) => stack.update(program));
+    const states = await Promise.all(sides.map(({ stack }) => stack.exportState()));
+    for (const _ of range(3)) await inTurns("emptyUp", ({ stack }) => stack.update());
+    await inTurns("refresh", ({ stack }) => stack.refresh());
+    await inTurns("destroy", ({ stack }) => stack.destroy());
+    const typical = (all: Record<string, number[]>) =>
+        Object.fromEntries(runs.map((run) => [run, median(all[run] ?? [])])) as RunTimes;
+    return [typical(times[0]), typical(times[1]), states.map((state) => JSON.stringify(state).length)];
 }
 
-/** `up`, empty `up`, `refresh` and `destroy` through the real engine: ours beside what the engine costs by itself. */
-export async function measureEngine(): Promise<EngineRow[]> {
+/** `up`, an `up` with nothing to do, `refresh` and `destroy` through the real engine, in turns with the engine's floor. */
+export async function measureEngine(
+    count: number,
+    { rounds = 1, hasCheckpoints = true }: { readonly rounds?: number; readonly hasCheckpoints?: boolean } = {},
+): Promise<EngineTimes> {
     await using host = await createHost();
-    const rows: EngineRow[] = [];
-    const programs: [string, () => Promise<void>][] = [
-        ["do-nothing resources", async () => declareNothing()],
-        ["production layout", async () => declareLayout(host)],
-    ];
-    for (const [program, declare] of programs) {
-        // The first run of a workspace also makes it; the update after a preview is what is measured.
-        const stack = await host.lab.up(async () => {});
-        const up = await seconds(() => stack.update(declare));
-        const emptyUp = await seconds(() => stack.update(declare));
-        const refresh = await seconds(() => stack.refresh());
-        const destroy = await seconds(() => stack.destroy());
-        rows.push({ program, resources: 40, up, emptyUp, refresh, destroy });
-        await stack[Symbol.asyncDispose]();
+    const environment = hasCheckpoints ? {} : withoutCheckpoints;
+    const open = async (projectName: string, program: () => void): Promise<Side> => ({
+        // The first run of a workspace makes it, and is not counted.
+        stack: await host.lab.up(() => {}, { projectName, environment }),
+        program,
+    });
+    const ours = await open("ours", () => declareEndpoints(host, count));
+    const floor = await open("floor", () => declareNothing(host, count));
+    const pairs: [RunTimes, RunTimes][] = [];
+    let sizes: number[] = [];
+    for (const _ of range(rounds)) {
+        const [a, b, states] = await measureRuns([ours, floor]);
+        pairs.push([a, b]);
+        sizes = states;
     }
-    return rows;
+    const each = (of: (pair: [RunTimes, RunTimes], run: (typeof runs)[number]) => number) =>
+        Object.fromEntries(runs.map((run) => [run, median(pairs.map((pair) => of(pair, run)))])) as RunTimes;
+    return {
+        count,
+        resources: 2 * count + 2,
+        hasCheckpoints,
+        ours: each(([times], run) => times[run]),
+        floor: each(([, times], run) => times[run]),
+        ratio: each(([a, b], run) => a[run] / b[run]),
+        stateBytes: [sizes[0] ?? 0, sizes[1] ?? 0],
+    };
 }

@@ -1,94 +1,83 @@
 import { createHost } from "../lab/index.js";
-import * as provider from "../provider/index.js";
 import type { Props } from "../provider/lifecycle.js";
-import type { Connection } from "../provider/model/connection.js";
-import { closeSessions, sessionOf } from "../provider/sessions.js";
+import { closeSessions } from "../provider/sessions.js";
+import { type Cost, costOf, range, typicalCost } from "./measure.js";
+import { type Calls, type KindName, type Made, openCalls, refTo } from "./provider-calls.js";
 
-/** One row of the table: an operation on one kind, as the engine would call it, one after the other. */
-export interface OperationRow {
-    readonly kind: string;
-    readonly verb: string;
-    readonly roundTrips: number;
-    readonly medianMs: number;
+export type Verb = "create" | "update" | "observe" | "delete";
+
+/** One operation on `count` objects of a kind at once; for one object the typical one of several in a row. */
+export interface OperationCost {
+    readonly kind: KindName;
+    readonly verb: Verb;
+    readonly count: number;
+    readonly cost: Cost;
 }
 
-interface Made {
-    readonly id: string;
-    readonly outs: Props;
+/** One after the other, for what one warm operation costs. */
+const repeats = 15;
+
+/** Create, update, observe and delete of each kind on one host over ssh, for each count of objects. */
+export async function measureOperations(counts: readonly number[]): Promise<OperationCost[]> {
+    const rows: OperationCost[] = [];
+    for (const count of counts) {
+        await using lab = await createHost();
+        rows.push(...(await measureKinds(await openCalls(lab.connection), count)));
+        await closeSessions();
+    }
+    return rows;
 }
 
-const handlers = { ...provider };
-type KindName = keyof typeof handlers;
+async function measureKinds(calls: Calls, count: number): Promise<OperationCost[]> {
+    const rows: OperationCost[] = [];
+    const made = count === 1 ? repeats : count;
+    const deletions: (() => Promise<unknown>)[] = [];
 
-const median = (values: readonly number[]) =>
-    [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-/** Create, update, read and delete of each kind on one host over ssh: round trips and milliseconds, median of `count`. */
-export async function measureOperations(count: number): Promise<OperationRow[]> {
-    await using lab = await createHost();
-    const rows: OperationRow[] = [];
-    const checkedOf = async (kind: KindName, name: string, args: Props): Promise<Props> => {
-        const owner = { project: "bench", stack: "bench", urn: `urn:${kind}:${name}`, name };
-        const { inputs, failures } = await handlers[kind].check({}, { connection: lab.connection, ...args, owner });
-        if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
-        return inputs;
-    };
-    const machine = await provider.host.create(await checkedOf("host", "host", {}));
-    const session = await sessionOf(machine.outs["connection"] as Connection);
-
-    async function measure<T>(kind: string, verb: string, work: (index: number) => Promise<T>): Promise<T[]> {
-        const times: number[] = [];
+    /** All at once, or for one object one after the other. */
+    async function measure<T>(kind: KindName, verb: Verb, work: (index: number) => Promise<T>): Promise<T[]> {
         const results: T[] = [];
-        const tripsBefore = session.roundTrips();
-        for (let index = 0; index < count; index++) {
-            const start = performance.now();
-            results.push(await work(index));
-            times.push(performance.now() - start);
-        }
-        rows.push({ kind, verb, roundTrips: (session.roundTrips() - tripsBefore) / count, medianMs: median(times) });
+        const costs: Cost[] = [];
+        const keep = async (index: number) => {
+            results[index] = await work(index);
+        };
+        if (count > 1) costs.push(await costOf(() => Promise.all(range(made).map(keep))));
+        else for (const index of range(made)) costs.push(await costOf(() => keep(index)));
+        rows.push({ kind, verb, count, cost: typicalCost(costs) });
         return results;
     }
 
-    /** Creates, updates (labels and what `change` says) and reads `count` objects of a kind; deletes come later, in reverse. */
-    const deletions: (() => Promise<unknown>)[] = [];
-    async function life(kind: KindName, argsOf: (index: number) => Props, change: Props): Promise<Made[]> {
-        const inputs = await Promise.all(
-            Array.from({ length: count }, (_, i) => checkedOf(kind, `${kind}-${i}`, argsOf(i))),
+    /** The life of a kind's objects but for their end, which comes in reverse order. */
+    async function live(kind: KindName, argsOf: (index: number) => Props, change: Props): Promise<Made[]> {
+        const name = (index: number) => `${kind}-${index}`;
+        const first = await measure(kind, "create", (i) => calls.create(kind, name(i), argsOf(i)));
+        const all = await measure(kind, "update", (i) =>
+            calls.update(kind, name(i), { ...argsOf(i), ...change }, first[i] as Made),
         );
-        const made = await measure(kind, "create", (i) => handlers[kind].create(inputs[i] ?? {}));
-        const updated = await measure(kind, "update", async (i) => {
-            const news = await checkedOf(kind, `${kind}-${i}`, { ...argsOf(i), ...change });
-            const { id, outs } = made[i] as Made;
-            return { id, ...(await handlers[kind].update(id, outs, news)) };
-        });
-        await measure(kind, "read", (i) => handlers[kind].read((updated[i] as Made).id, (updated[i] as Made).outs));
-        deletions.unshift(() =>
-            measure(kind, "delete", (i) => handlers[kind].delete((updated[i] as Made).id, (updated[i] as Made).outs)),
-        );
-        return updated;
+        if (count === 1) await measure(kind, "observe", (i) => calls.observe(kind, [all[i] as Made]));
+        else rows.push({ kind, verb: "observe", count, cost: await costOf(() => calls.observe(kind, all)) });
+        deletions.unshift(() => measure(kind, "delete", (i) => calls.delete(kind, all[i] as Made)));
+        return all;
     }
 
-    const host = { kind: "host", id: machine.id };
-    const ref = (kind: string, made: Made | undefined) => ({ kind, id: made?.id });
-    const networks = await life("network", (i) => ({ host, subnet: `172.20.${i}.0/24` }), { mtu: 1400 });
-    const sandboxes = await life("sandbox", () => ({ host }), {
-        sysctls: { "net.ipv4.ip_unprivileged_port_start": "80" },
-    });
-    const endpoints = await life(
+    const host = refTo("host", calls.host);
+    const shared = await calls.create("network", "shared", { host, subnet: "10.200.0.0/16" });
+    const subnet = (i: number) => `10.${Math.floor(i / 256)}.${i % 256}`;
+    const networks = await live("network", (i) => ({ host, subnet: `${subnet(i)}.0/24` }), { mtu: 1400 });
+    const sandboxes = await live("sandbox", () => ({ host }), { labels: { tier: "web" } });
+    const endpoints = await live(
         "endpoint",
-        (i) => ({ sandbox: ref("sandbox", sandboxes[i]), network: ref("network", networks[i]) }),
+        (i) => ({ sandbox: refTo("sandbox", sandboxes[i]), network: refTo("network", shared) }),
         { gatewayPriority: 5 },
     );
-    await life("portMapping", (i) => ({ target: ref("endpoint", endpoints[i]), hostPort: 9000 + i, targetPort: 80 }), {
-        targetPort: 81,
-    });
+    const target = (i: number) => refTo("endpoint", endpoints[i]);
+    await live("portMapping", (i) => ({ target: target(i), hostPort: 9000 + i, targetPort: 80 }), { targetPort: 81 });
     const allow = (port: number) => ({ ingress: [{ action: "allow", from: ["any"], ports: [port] }] });
-    await life("firewallPolicy", (i) => ({ target: ref("endpoint", endpoints[i]), ...allow(80) }), allow(81));
-    const peer = (i: number) => [{ underlayAddress: "198.18.255.254", ipRange: `172.20.${i}.128/25` }];
-    await life("overlayTunnel", (i) => ({ network: ref("network", networks[i]), vni: 100 + i, peers: peer(i) }), {
+    await live("firewallPolicy", (i) => ({ target: target(i), ...allow(80) }), allow(81));
+    const peers = (i: number) => [{ underlayAddress: "198.18.255.254", ipRange: `${subnet(i)}.128/25` }];
+    await live("overlayTunnel", (i) => ({ network: refTo("network", networks[i]), vni: 100 + i, peers: peers(i) }), {
         mtu: 1300,
     });
     for (const remove of deletions) await remove();
-    await closeSessions();
+    await calls.delete("network", shared);
     return rows;
 }

@@ -29,8 +29,13 @@ export function renderRun(script: string, marker: string): string {
 /**
  * Cuts a byte stream into the frames of the markers expected, in order; what lies outside a frame (banners, words of
  * rc files) is dropped. Bytes are decoded per frame, so a character split between chunks is safe.
+ *
+ * @param onOpening told when a frame begins, before its text came
  */
-export function createFrameReader(onFrame: (frame: Frame) => void): {
+export function createFrameReader(
+    onFrame: (frame: Frame) => void,
+    onOpening?: () => void,
+): {
     expect(marker: string): void;
     push(chunk: Buffer): void;
 } {
@@ -81,6 +86,7 @@ export function createFrameReader(onFrame: (frame: Frame) => void): {
             if (opening === undefined) return false;
             drop(opening.to);
             isOpen = true;
+            onOpening?.();
         }
         const closing = findLine(markers.closing);
         if (closing === undefined) return false;

@@ -1,12 +1,27 @@
 import { randomBytes } from "node:crypto";
+import { channel } from "node:diagnostics_channel";
 import { createFrameReader, type Frame, renderRun } from "./framing.js";
 import { ConnectionError, type ScriptResult, type Shell } from "./shell.js";
 import type { ShellProcess } from "./shell-process.js";
+
+/** One script as its sender saw it, for who measures: published on the channel `linuxnet:script` when it has ended. */
+export interface ScriptTimes {
+    /** From sending to its first word: the way there, what stood before it, and the way back. */
+    readonly sentMs: number;
+    /** From its first word to its last one: it runs on the host. */
+    readonly ranMs: number;
+    readonly scriptBytes: number;
+}
+
+const scripts = channel("linuxnet:script");
 
 interface PendingRun {
     readonly timeoutMs: number;
     readonly resolve: (result: ScriptResult) => void;
     readonly reject: (error: Error) => void;
+    readonly scriptBytes: number;
+    readonly sentAt: number;
+    beganAt?: number;
     stdout?: Frame;
     stderr?: Frame;
 }
@@ -51,16 +66,24 @@ export function createPipedShell(process: ShellProcess, hostName: string): Shell
         if (run?.stdout === undefined || run.stderr === undefined) return;
         pending.shift();
         startDeadline();
+        if (scripts.hasSubscribers) scripts.publish(timesOf(run));
         run.resolve({ exitCode: Number(run.stdout.trailer), stdout: run.stdout.text, stderr: run.stderr.text });
     }
 
     function collect(stream: "stdout" | "stderr"): ReturnType<typeof createFrameReader> {
-        const reader = createFrameReader((frame) => {
-            const run = pending.find((candidate) => candidate[stream] === undefined);
-            if (run === undefined) return;
-            run[stream] = frame;
-            settleFirst();
-        });
+        const current = () => pending.find((candidate) => candidate[stream] === undefined);
+        const reader = createFrameReader(
+            (frame) => {
+                const run = current();
+                if (run === undefined) return;
+                run[stream] = frame;
+                settleFirst();
+            },
+            () => {
+                const run = current();
+                if (run !== undefined) run.beganAt ??= performance.now();
+            },
+        );
         process[stream].on("data", (chunk: Buffer) => reader.push(chunk));
         return reader;
     }
@@ -80,7 +103,8 @@ export function createPipedShell(process: ShellProcess, hostName: string): Shell
             return new Promise<ScriptResult>((resolve, reject) => {
                 const marker = `${session}-${++count}`;
                 for (const reader of readers) reader.expect(marker);
-                pending.push({ timeoutMs, resolve, reject });
+                const sentAt = performance.now();
+                pending.push({ timeoutMs, resolve, reject, sentAt, scriptBytes: script.length });
                 if (pending.length === 1) startDeadline();
                 process.stdin.write(renderRun(script, marker));
             });
@@ -89,4 +113,8 @@ export function createPipedShell(process: ShellProcess, hostName: string): Shell
             fail(new ConnectionError(`${hostName}: the connection was closed by the program.`, { mayHeal: false }));
         },
     };
+}
+
+function timesOf({ sentAt, beganAt = sentAt, scriptBytes }: PendingRun): ScriptTimes {
+    return { sentMs: beganAt - sentAt, ranMs: performance.now() - beganAt, scriptBytes };
 }
