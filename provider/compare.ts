@@ -41,8 +41,19 @@ export function compare(
         if (replaces.includes(name) || (refers.includes(name) && value === unknown)) replacing.push(name);
     }
     // Optional properties without a default that were taken out of the program.
-    for (const name of ["ingress", "egress", "hostAddress", "ipRange", "targetPort", "adopt", "retainOnDelete"]) {
-        if (news[name] === undefined && olds[name] !== undefined && !changed.includes(name)) changed.push(name);
+    for (const name of [
+        "ingress",
+        "egress",
+        "hostAddress",
+        "ipRange",
+        "targetPort",
+        "adopt",
+        "existing",
+        "retainOnDelete",
+    ]) {
+        if (news[name] !== undefined || olds[name] === undefined || changed.includes(name)) continue;
+        changed.push(name);
+        if (replaces.includes(name)) replacing.push(name);
     }
     const drift = olds["drift"];
     if (Array.isArray(drift) && drift.length > 0) changed.push("drift");

@@ -181,13 +181,15 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         };
         // What a killed create left, or another owner has, may differ from what the manifest says.
         const isThere = host.world().ownedBy(owner.urn) !== undefined || inputs["adopt"] === true;
+        const surveyed = kind.survey?.(inputs, host.world(), host.facts) ?? [];
+        const kernel = surveyed.length > 0 ? await host.look(surveyed) : undefined;
         let key = placement.key;
         const world = await host.commit({
             owner: describeObject({ kind: kindName, owner } as HostObject),
             onWait: (message) => tell(owner.urn, message),
             repair: repair || (known === undefined && isThere),
             decide(current, facts) {
-                const object = placeObject(kind, inputs, placement, current, facts);
+                const object = placeObject(kind, inputs, placement, current, facts, kernel);
                 key = object.key;
                 return new Map([[key, object]]);
             },

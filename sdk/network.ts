@@ -72,9 +72,17 @@ export interface NetworkArgs extends CommonArgs {
     mode?: pulumi.Input<NetworkMode>;
     /** VLAN id on `parent`, 1 to 4094. Replaces. */
     vlan?: pulumi.Input<number>;
-    /** Uses the bridge `interfaceName` of others as it is, and never changes or deletes it. In place. @default false */
+    /**
+     * Uses the bridge `interfaceName` of others as it is, and never changes or deletes it: `subnet` is what is on it,
+     * `gateway` where endpoints send to (default the bridge's own address), `ipRange` what of it is yours. Its traffic
+     * stays the business of others, so policies, `internal`, `masquerade` and the like do not apply. Replaces.
+     * @default false
+     */
     existing?: pulumi.Input<boolean>;
-    /** The interface to use with `existing`. In place. @default a short name made from the resource's URN */
+    /**
+     * The bridge of others to use with `existing`, or to take over with `adopt` (without it the one that has the
+     * subnet). Replaces. @default a bridge of its own with a short name made from the resource's URN
+     */
     interfaceName?: pulumi.Input<string>;
     /** How endpoints resolve names. In place. @default `{ mode: "server" }` */
     dns?: pulumi.Input<DnsArgs>;

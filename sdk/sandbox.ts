@@ -22,7 +22,10 @@ export interface SandboxArgs extends CommonArgs {
     name?: pulumi.Input<string>;
     /** The name by which others on its networks find it (`db:5432`). In place. @default the resource name */
     hostname?: pulumi.Input<string>;
-    /** Joins this existing namespace (a name of `ip netns`, or a path) and never owns it. Replaces. */
+    /**
+     * Joins this existing namespace (a name of `ip netns`, or its path below /run/netns) and never owns it: what the
+     * sandbox adds goes with it, the namespace stays. Replaces.
+     */
     namespace?: pulumi.Input<string>;
     /** "private" is a namespace of its own, "host" the host's. Replaces. @default "private" */
     networkMode?: pulumi.Input<NetworkModeOfSandbox>;

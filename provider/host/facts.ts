@@ -1,4 +1,5 @@
 import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { isKernelName } from "../model/kernel-name.js";
 import type { ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
 import { printManifest } from "./manifest.js";
 import { parseJsonLines, parseSections } from "./sections.js";
@@ -6,7 +7,7 @@ import { parseJsonLines, parseSections } from "./sections.js";
 interface AddressJson {
     readonly ifname?: string;
     readonly mtu?: number;
-    readonly ifalias?: string;
+    readonly linkinfo?: { readonly info_kind?: string };
     readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
 }
 
@@ -52,7 +53,7 @@ echo "$release"
 echo '@@ nftables'
 nft --version 2>/dev/null
 echo '@@ addresses'
-ip -j -4 addr show
+ip -j -d -4 addr show
 echo '@@ routes'
 ip -j -4 route show table main
 echo '@@ forwarding'
@@ -101,21 +102,18 @@ function words(body: string | undefined): string[] {
         .filter((line) => line !== "");
 }
 
-/** Interfaces of ours begin with two letters and a hash; everything else is foreign. */
-function isOurs(interfaceName: string): boolean {
-    return /^l[a-z][0-9a-f]{12}$/.test(interfaceName);
-}
-
 function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
     return links.flatMap((link) => {
         const name = link.ifname ?? "";
-        if (name === "" || isOurs(name)) return [];
+        if (name === "" || isKernelName(name)) return [];
         return (link.addr_info ?? []).map(({ local, prefixlen }) => {
-            const address = parseIpv4(local);
+            const value = parseIpv4(local);
             const size = 2 ** (32 - prefixlen);
-            const first = address - (address % size);
+            const first = value - (value % size);
             const range = { first, last: first + size - 1 };
-            return { interfaceName: name, address: `${local}/${prefixlen}`, range, mtuBytes: link.mtu ?? 1500 };
+            const isBridge = link.linkinfo?.info_kind === "bridge" ? { isBridge: true as const } : {};
+            const address = `${local}/${prefixlen}`;
+            return { interfaceName: name, address, range, mtuBytes: link.mtu ?? 1500, ...isBridge };
         });
     });
 }
@@ -123,7 +121,7 @@ function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
 function parseRoutes(routes: readonly RouteJson[], links: readonly AddressJson[]): ForeignRoute[] {
     const mtus = new Map(links.map((link) => [link.ifname, link.mtu ?? 1500]));
     return routes.flatMap(({ dst, dev, prefsrc }) => {
-        if (dev === undefined || isOurs(dev)) return [];
+        if (dev === undefined || isKernelName(dev)) return [];
         const text = dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`;
         const source = prefsrc === undefined ? {} : { source: prefsrc };
         return [{ destination: parseIpv4Cidr(text), interfaceName: dev, ...source, mtuBytes: mtus.get(dev) ?? 1500 }];
@@ -146,7 +144,7 @@ export function parseFacts(stdout: string): HostFacts {
     }
     const links = parseJsonLines<AddressJson[]>(sections.get("addresses")).flat();
     const forwarding = words(sections.get("forwarding")).map((line) => line.split(" ") as [string, string]);
-    const foreign = forwarding.filter(([name]) => !isOurs(name) && !["all", "default", "lo"].includes(name));
+    const foreign = forwarding.filter(([name]) => !isKernelName(name) && !["all", "default", "lo"].includes(name));
     const paths = words(sections.get("paths"));
     return {
         machineId: (sections.get("machine-id") ?? "").trim(),

@@ -35,6 +35,8 @@ export function describeFailure(result: ScriptResult, transaction: RenderedTrans
             .map((word) => word.replace(/^(RTNETLINK answers|Error): /, ""))
             .slice(0, 3)
             .join("; ") || "no reason given";
+    // Its words are a sentence of ours.
+    if (group?.tool === "require") return `${reason} The host was put back as it was.`;
     const tool = group === undefined || group.tool === "command" ? "" : group.tool;
     const step = line === undefined ? (group?.tool ?? `write the ${failed}`) : `${tool} ${line.args.join(" ")}`.trim();
     return `\`${step}\` failed: ${reason}. The host was put back as it was.${adviceFor(reason)}`;

@@ -1,4 +1,5 @@
-import { observe } from "../kernel/item.js";
+import { type Item, observe } from "../kernel/item.js";
+import type { Snapshot } from "../kernel/snapshot.js";
 import type { Connection } from "../model/connection.js";
 import type { HostFacts, World } from "../model/world.js";
 import { createCommitter } from "./commit.js";
@@ -27,6 +28,8 @@ export interface Host {
     observe(): Promise<Observation>;
     /** The next `observe` looks again, unless one is looking. */
     forget(): void;
+    /** Reads what the kernel shows of the items. */
+    look(items: readonly Item[]): Promise<Snapshot>;
     capabilities(): Promise<readonly string[]>;
     /** Scripts sent since the host was opened; each is one round trip. */
     roundTrips(): number;
@@ -85,6 +88,7 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
         forget() {
             if (!isLooking) observation = undefined;
         },
+        look: session.look,
         async capabilities() {
             const { stdout } = await session.run(capabilitiesScript);
             return [...parseCapabilities(stdout), ...facts.capabilities];

@@ -34,6 +34,10 @@ export function renderKept(line: Line): string | undefined {
             return `${at} ${line.args.join(" ")}`;
         case "command":
             return `${at} ${line.args.map(quote).join(" ")}`;
+        case "require": {
+            const [sentence = "", ...words] = line.args;
+            return `command - ${words.map(quote).join(" ")} || echo ${quote(`linuxnet: ${sentence}`)} >&2`;
+        }
         default:
             return undefined;
     }
@@ -118,6 +122,12 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
                 return `mkdir -p ${folder} && ${write}`;
             });
             return `{ ${writes.join(" && ")}; } ${tail}\n`;
+        }
+        case "require": {
+            const tests = lines.map(({ args: [sentence = "", ...words] }) => {
+                return `{ ${words.map(quote).join(" ")} || { echo ${quote(sentence)} >&2; false; }; }`;
+            });
+            return `{ ${tests.join(" && ")}; } </dev/null ${tail}\n`;
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

@@ -1,11 +1,17 @@
 import { type Item, keyOf, typeOf } from "../kernel/item.js";
+import { ofMaker } from "../model/foreign.js";
 import { Refusal } from "../model/refusal.js";
 import { isInTheWay, type parseListeners } from "./failure.js";
 
-/** A namespace's name is the user's choice, so one that the manifest does not know is somebody else's. */
+/**
+ * Namespaces, and routes in those of others, have names of the user's choice: unknown to the manifest, they are others'.
+ * What is to be kept is looked at under the lock.
+ */
 export function mayBeOurs(before: readonly Item[], after: readonly Item[]): Item[] {
     const known = new Set(before.map(keyOf));
-    return [...before, ...after.filter((item) => !known.has(keyOf(item)) && item.type !== "netns")];
+    const isOfOthers = (item: Item) =>
+        item.type === "netns" || item.type === "kept" || (item.type === "route" && item.isShared === true);
+    return [...before, ...after.filter((item) => !known.has(keyOf(item)) && !isOfOthers(item))];
 }
 
 /** @throws Refusal when a process listens where a port is to be published. */
@@ -31,8 +37,9 @@ export function refuseListeners(listeners: ReturnType<typeof parseListeners>, it
 /** Interfaces are named by hashes: one that is there is a left-over of ours and is looked at. A namespace is not. */
 export function refuseTaken(what: string, repair: boolean): void {
     if (!repair && !what.startsWith("network namespace")) return;
+    const name = /"(.*)"/.exec(what)?.[1] ?? "";
     const advice = what.startsWith("network namespace")
-        ? "Choose another name, or remove it (ip netns del)."
+        ? `Choose another name, join it with namespace: "${name}", or take it over with adopt: true.`
         : "Remove it by hand (ip link del).";
-    throw new Refusal(`${what} exists on the host already and is not of this provider. ${advice}`);
+    throw new Refusal(`${what}${ofMaker(name)} exists on the host already and is not of this provider. ${advice}`);
 }

@@ -1,4 +1,5 @@
 import { type RestoreScriptItem, type RestoreUnitItem, restoreScriptType, restoreUnitType } from "./file.js";
+import { type KeptItem, keptType, type OptionItem, optionType } from "./kept.js";
 import type { Line } from "./line.js";
 import {
     type BridgeItem,
@@ -43,10 +44,12 @@ export type Item =
     | RulesetItem
     | ChainItem
     | ElementItem
+    | KeptItem
     | NetnsDirectoryItem
     | NetnsItem
     | BridgeNetfilterItem
     | BridgeItem
+    | OptionItem
     | VxlanItem
     | VethItem
     | AddressItem
@@ -101,6 +104,8 @@ const types = {
     flows: flowsType,
     "restore-script": restoreScriptType,
     "restore-unit": restoreUnitType,
+    option: optionType,
+    kept: keptType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);
@@ -110,7 +115,8 @@ export function typeOf(item: Item): ItemType<Item> {
 }
 
 export function rankOf(item: Item): number {
-    return order.indexOf(item.type);
+    // What has to be there is looked at before all else. Ranks are on hosts, in what the restore script reads.
+    return item.type === "kept" ? 0 : order.indexOf(item.type);
 }
 
 export function keyOf(item: Item): string {

@@ -1,10 +1,10 @@
 /**
  * One line for one of the kernel's tools. `ip` and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
- * into one transaction (nft(8)), `file` lines are a path and its content, the others are shell built-ins or single commands. Arguments are data: the renderer
+ * into one transaction (nft(8)), `file` lines are a path and its content, `require` lines a sentence and the command that must succeed, the others are shell built-ins or single commands. Arguments are data: the renderer
  * quotes them, in one place.
  */
 export interface Line {
-    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "conntrack" | "file" | "command";
+    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "conntrack" | "file" | "require" | "command";
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;
     readonly args: readonly string[];
@@ -33,6 +33,11 @@ export function sysctl(netns: string | undefined, key: string, value?: string): 
         ...(netns === undefined ? {} : { netns }),
         args: value === undefined ? [key] : [key, value],
     };
+}
+
+/** Fails with the sentence unless the command succeeds. */
+export function must(sentence: string, ...words: readonly string[]): Line {
+    return { tool: "require", args: [sentence, ...words] };
 }
 
 export function command(...args: readonly string[]): Line {

@@ -28,6 +28,8 @@ export interface RouteItem {
     readonly to: string;
     readonly via?: string;
     readonly source?: string;
+    /** In a namespace of others: one that is there is theirs, and never replaced. */
+    readonly isShared?: true;
 }
 
 /** `from <address> lookup <table>`, ip-rule(8). */
@@ -96,13 +98,20 @@ export const routeType: ItemType<RouteItem> = {
     add: (item) => [
         ip(
             item.netns,
-            ...["route", "replace", item.to, ...(item.via === undefined ? [] : ["via", item.via]), "dev", item.dev],
+            ...[
+                "route",
+                item.isShared ? "add" : "replace",
+                item.to,
+                ...(item.via === undefined ? [] : ["via", item.via]),
+                "dev",
+                item.dev,
+            ],
             ...(item.source === undefined ? [] : ["src", item.source]),
             ...["table", item.table],
         ),
     ],
     remove: (item) => [ip(item.netns, "route", "del", item.to, "dev", item.dev, "table", item.table)],
-    change: (_from, to) => routeType.add(to),
+    change: (_from, { isShared: _, ...to }) => routeType.add(to),
     observe(item, snapshot) {
         const routes = snapshot.namespaces.get(item.netns ?? "")?.routes ?? [];
         const route = routes.find((entry) => tableOf(entry) === item.table && entry.dst === item.to);

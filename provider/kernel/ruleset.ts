@@ -94,8 +94,8 @@ const inet: BaseTable = {
             name: "forward",
             hook: "type filter hook forward priority 0",
             rules: [
-                // We switched forwarding on for our networks only.
-                "iifname @opened_uplinks oifname != @networks drop",
+                // We switched forwarding on for our networks only, and for what is published on a bridge of others.
+                "iifname @opened_uplinks oifname != @networks ct status & dnat == 0 drop",
                 "iifname != @networks oifname != @networks accept",
                 "ct state invalid drop",
                 "ct state established,related accept",

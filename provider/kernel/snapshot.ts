@@ -1,6 +1,9 @@
 /** What `ip -json -details address show` says of one interface, as far as it is read. */
 export interface LinkJson {
     readonly ifname: string;
+    readonly ifindex?: number;
+    /** Of a veth: the index of its other end. */
+    readonly link_index?: number;
     readonly address?: string;
     readonly mtu?: number;
     readonly master?: string;

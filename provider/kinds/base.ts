@@ -1,6 +1,6 @@
 import type { Item } from "../kernel/item.js";
 import type { BaseObject } from "../model/object.js";
-import type { HostFacts } from "../model/world.js";
+import type { HostFacts, World } from "../model/world.js";
 
 /** What the first object finds, to be put back with the last one. */
 export function buildBase(facts: HostFacts): BaseObject {
@@ -17,16 +17,18 @@ export function buildBase(facts: HostFacts): BaseObject {
 }
 
 /** What all objects of a host share: tables, forwarding on the uplinks, /run/netns. */
-export function baseItems(base: BaseObject): Item[] {
+export function baseItems(base: BaseObject, world: World): Item[] {
     const items: Item[] = [{ type: "ruleset" }, { type: "restore-script" }];
     if (base.hasSystemd) items.push({ type: "restore-unit" });
     if (base.madeNetnsDirectory) items.push({ type: "netns-directory" });
     if (base.loadedBridgeNetfilter) items.push({ type: "bridge-netfilter" });
+    // A bridge of others that is a network by now is no uplink any more.
+    const networks = new Set(
+        world.all("network").flatMap(({ bridge }) => (bridge?.isManaged ? [bridge.interfaceName] : [])),
+    );
     for (const name of base.openedUplinks) {
-        items.push(
-            { type: "element", family: "inet", set: "opened_uplinks", key: [name] },
-            { type: "sysctl", key: `net/ipv4/conf/${name}/forwarding`, value: "1", old: "0" },
-        );
+        if (!networks.has(name)) items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });
+        items.push({ type: "sysctl", key: `net/ipv4/conf/${name}/forwarding`, value: "1", old: "0" });
     }
     return items;
 }

@@ -14,12 +14,12 @@ import {
 import { makerOf } from "../model/adoption.js";
 import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4, parseMac } from "../model/mac.js";
-import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
+import { type EndpointObject, interfaceOf, type NetworkObject, type SandboxObject } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { effectiveMtu } from "./network.js";
-import { endpointPolicyItems, targetsOfPoliciesAbout } from "./policy-rules.js";
+import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, ipv4, labels, later, ref, shape, text } from "./schema.js";
 
 const schema = shape({
@@ -72,6 +72,8 @@ function findParents(inputs: EndpointInputs, context: Context): { sandbox: Sandb
             `sandbox "${sandbox.name}" is on network "${network.name}" already, by ${describeObject(twin)}.`,
         );
     }
+    const [policy] = network.bridge?.isManaged === false ? world.policiesOn(sandbox.key) : [];
+    if (policy !== undefined) refuseUnguarded(network, describeObject(policy));
     return { sandbox, network };
 }
 
@@ -101,6 +103,12 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
     }
     const { previous } = context;
     if (previous?.network === network.key) return previous.ipv4Address;
+    if (network.bridge?.isManaged === false && network.ipRange === undefined) {
+        throw new Refusal(
+            `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others, who have addresses of it too. ` +
+                "Give ipv4Address, or give the network an ipRange that is yours.",
+        );
+    }
     const taken = new Set(
         [network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)].map(parseIpv4),
     );
@@ -228,7 +236,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
             {
                 type: "veth",
                 name: object.key,
-                bridge: network.key,
+                bridge: interfaceOf(network),
                 netns: sandbox.name,
                 peerName: object.interfaceName,
                 peerMac: object.macAddress,

@@ -4,7 +4,7 @@ import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
-import { endpointsUnder } from "./policy-rules.js";
+import { endpointsUnder, refuseUnguarded } from "./policy-rules.js";
 import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./schema.js";
 
 const keyword = z.literal(["any", "host", "internal", "external"]);
@@ -115,6 +115,17 @@ function localKey(reference: RefValue, path: string, context: BuildContext<Firew
     return key;
 }
 
+/** @throws Refusal */
+function refuseUnguardedTargets(targets: readonly string[], { world }: BuildContext<FirewallPolicyObject>): void {
+    for (const target of targets) {
+        const networks = [target, ...endpointsUnder(target, world).map((endpoint) => endpoint.network)];
+        for (const key of networks) {
+            const network = world.get("network", key);
+            if (network?.bridge?.isManaged === false) refuseUnguarded(network, "this policy");
+        }
+    }
+}
+
 function buildPeer(value: unknown, path: string, context: BuildContext<FirewallPolicyObject>): Peer {
     if (typeof value === "object") return { object: localKey(value as RefValue, path, context) };
     if (keyword.safeParse(value).success) return { keyword: value as "any" };
@@ -157,6 +168,8 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
                 "it has neither ingress nor egress. Give one of them; [] means: only the default action.",
             );
         }
+        const targets = inputs.target.map((target, i) => localKey(target, `target[${i}]`, context));
+        refuseUnguardedTargets(targets, context);
         return defined({
             schemaVersion: 1,
             kind: "firewall-policy",
@@ -165,7 +178,7 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
             owner: context.owner,
             name: ownName(context),
             labels: inputs.labels,
-            targets: inputs.target.map((target, i) => localKey(target, `target[${i}]`, context)),
+            targets,
             ingress: inputs.ingress && buildRules(inputs.ingress, "ingress", context),
             egress: inputs.egress && buildRules(inputs.egress, "egress", context),
             defaultAction: inputs.defaultAction,

@@ -25,7 +25,7 @@ export const objectKinds: Readonly<Record<HostObject["kind"], AnyKind>> = {
 export function itemsOf(keys: Iterable<string>, world: World): Item[] {
     const items: Item[] = [];
     for (const key of keys) {
-        if (key === "base" && world.base !== undefined) items.push(...baseItems(world.base));
+        if (key === "base" && world.base !== undefined) items.push(...baseItems(world.base, world));
         const object = world.objects.get(key);
         if (object !== undefined) items.push(...objectKinds[object.kind].items(object, world));
     }

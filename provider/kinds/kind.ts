@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Item } from "../kernel/item.js";
+import type { Snapshot } from "../kernel/snapshot.js";
 import type { HostObject } from "../model/object.js";
 import { nameStack, type Owner } from "../model/reference.js";
 import type { HostFacts, World } from "../model/world.js";
@@ -15,6 +16,8 @@ export interface BuildContext<T extends HostObject> {
     readonly previous: T | undefined;
     /** The object of another owner that this one is adopted from; it keeps its name. */
     readonly adoptedFrom: T | undefined;
+    /** What the kernel shows of what `survey` asked for. */
+    readonly kernel: Snapshot | undefined;
 }
 
 /** What a kind of resource means: its arguments, its object, what of it is in the kernel. All of it pure. */
@@ -28,6 +31,8 @@ export interface ObjectKind<T extends HostObject> {
     readonly refers: readonly string[];
     /** @throws Refusal when the inputs do not fit what is on the host. */
     build(inputs: Record<string, unknown>, context: BuildContext<T>): T;
+    /** What of others the inputs speak of, to be looked at before `build`; absent: nothing. */
+    survey?(inputs: Record<string, unknown>, world: World, facts: HostFacts): readonly Item[];
     /** Objects of others that these inputs describe: what `adopt` may take over. */
     twins(inputs: Record<string, unknown>, context: BuildContext<T>): readonly T[];
     /** Everything this object has in the kernel, given all objects of the host. */

@@ -11,14 +11,17 @@ import {
     withPrefix,
 } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
+import { ofMaker } from "../model/foreign.js";
+import { parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4 } from "../model/mac.js";
-import type { NetworkObject } from "../model/object.js";
+import { interfaceOf, type NetworkObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
+import { adviseOnOverlap, findBridge, foreignBridgeItems, surveyBridge } from "./foreign-bridge.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
-import { addressRange, adopt, cidr, ipv4, labels, later, many, mtu, one, ref, shape } from "./schema.js";
+import { addressRange, adopt, cidr, ipv4, labels, later, many, mtu, one, ref, shape, text } from "./schema.js";
 
 const driver = z.literal(
     "bridge",
@@ -45,8 +48,8 @@ const schema = shape({
     parent: later('It belongs to the drivers "macvlan" and "ipvlan".'),
     mode: later('It belongs to the drivers "macvlan" and "ipvlan".'),
     vlan: later('It belongs to the drivers "macvlan" and "ipvlan".'),
-    existing: later("Let the Network make its own bridge.", false),
-    interfaceName: later("The bridge's name is the output interfaceName."),
+    existing: z.boolean().optional(),
+    interfaceName: text(parseInterfaceName).optional(),
     dns: later("Use the endpoints' addresses."),
     routes: later("Leave it out.", []),
     extraHosts: later("Use the endpoints' addresses.", {}),
@@ -55,7 +58,23 @@ const schema = shape({
     attachable: z.boolean().default(false),
     adopt,
     labels,
-});
+})
+    .refine(({ interfaceName, existing, adopt }) => interfaceName === undefined || existing || adopt, {
+        path: ["interfaceName"],
+        message: "names a bridge of others; it belongs to existing: true or adopt: true",
+    })
+    .refine(({ interfaceName, existing }) => existing !== true || interfaceName !== undefined, {
+        path: ["existing"],
+        message: "needs interfaceName, the bridge to use",
+    })
+    .refine(
+        ({ existing, internal, isolateEndpoints }) =>
+            existing !== true || !(internal === true || isolateEndpoints === true),
+        {
+            path: ["existing"],
+            message: "leaves the bridge's traffic to others: internal and isolateEndpoints do not apply",
+        },
+    );
 
 interface NetworkInputs {
     readonly host: RefValue;
@@ -69,6 +88,7 @@ interface NetworkInputs {
     readonly masquerade: boolean;
     readonly mtu?: number;
     readonly attachable: boolean;
+    readonly interfaceName?: string;
     readonly labels: Record<string, string>;
 }
 
@@ -77,7 +97,8 @@ function uplinkMtu(facts: HostFacts): number {
     return facts.routes.find((route) => route.destination.text === "0.0.0.0/0")?.mtuBytes ?? 1500;
 }
 
-function refuseOverlap(inputs: NetworkInputs, context: BuildContext<NetworkObject>): void {
+/** @param own the bridge of others that it is on */
+function refuseOverlap(inputs: NetworkInputs, context: BuildContext<NetworkObject>, own: string | undefined): void {
     const subnet = parseIpv4Cidr(inputs.subnet);
     const choose = "Choose another subnet.";
     for (const other of context.world.all("network")) {
@@ -87,16 +108,19 @@ function refuseOverlap(inputs: NetworkInputs, context: BuildContext<NetworkObjec
                 `subnet ${inputs.subnet} overlaps ${other.subnet} of ${describeObject(other)}. ${choose}`,
             );
     }
-    for (const { range, address, interfaceName } of context.facts.addresses) {
-        if (!overlaps(subnet, range)) continue;
+    for (const { range, address, interfaceName, isBridge } of context.facts.addresses) {
+        if (!overlaps(subnet, range) || interfaceName === own) continue;
+        const isSame = isBridge === true && range.first === subnet.first && range.last === subnet.last;
         throw new Refusal(
-            `subnet ${inputs.subnet} overlaps ${address} of the host's interface ${interfaceName}. ${choose}`,
+            `subnet ${inputs.subnet} overlaps ${address} of the host's interface ${interfaceName}${ofMaker(interfaceName)}. ` +
+                adviseOnOverlap(interfaceName, isSame),
         );
     }
     for (const { destination, interfaceName } of context.facts.routes) {
         if (destination.text === "0.0.0.0/0" || !overlaps(subnet, destination)) continue;
+        if (interfaceName === own) continue;
         throw new Refusal(
-            `subnet ${inputs.subnet} overlaps the host's route to ${destination.text} over ${interfaceName}. ${choose}`,
+            `subnet ${inputs.subnet} overlaps the host's route to ${destination.text} over ${interfaceName}${ofMaker(interfaceName)}. ${choose}`,
         );
     }
 }
@@ -146,7 +170,7 @@ export function effectiveMtu(network: NetworkObject, world: World): number {
 
 /** The sets of the base ruleset that know a network by its interface. */
 function memberships(network: NetworkObject): Item[] {
-    const name = network.key;
+    const name = interfaceOf(network);
     const element = (set: string, ...key: string[]): Item => ({ type: "element", family: "inet", set, key });
     return [
         element("networks", name),
@@ -164,15 +188,26 @@ function memberships(network: NetworkObject): Item[] {
 export const network: ObjectKind<NetworkObject> = {
     kind: "network",
     schema,
-    replaces: ["host", "subnet", "driver"],
+    replaces: ["host", "subnet", "driver", "existing", "interfaceName"],
     refers: [],
 
     build(raw, context) {
         const inputs = raw as unknown as NetworkInputs;
-        const gateway = inputs.gateway ?? context.previous?.gateway ?? defaultGateway(inputs);
+        const { previous } = context;
+        const found = previous === undefined ? findBridge(raw, context) : undefined;
+        const bridge = found?.bridge ?? previous?.bridge;
+        if (
+            previous !== undefined &&
+            inputs.interfaceName !== undefined &&
+            inputs.interfaceName !== interfaceOf(previous)
+        )
+            throw new Refusal(
+                `its bridge is ${interfaceOf(previous)}, not ${inputs.interfaceName}. Correct interfaceName.`,
+            );
+        const gateway = inputs.gateway ?? found?.gateway ?? previous?.gateway ?? defaultGateway(inputs);
         refuseSpecial(inputs.subnet);
         refuseOutside(inputs, gateway);
-        refuseOverlap(inputs, context);
+        refuseOverlap(inputs, context, bridge?.interfaceName);
         const holder = context.world.endpointsOf(context.key).find((endpoint) => endpoint.ipv4Address === gateway);
         if (holder !== undefined)
             throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
@@ -193,13 +228,21 @@ export const network: ObjectKind<NetworkObject> = {
             isolateEndpoints: inputs.isolateEndpoints,
             masquerade: inputs.masquerade,
             attachable: inputs.attachable,
-            mtuBytes: inputs.mtu ?? context.previous?.mtuBytes ?? uplinkMtu(context.facts),
+            mtuBytes: inputs.mtu ?? found?.mtuBytes ?? previous?.mtuBytes ?? uplinkMtu(context.facts),
+            bridge,
         }) as NetworkObject;
     },
 
     twins: (inputs, { world }) => world.all("network").filter(({ subnet }) => subnet === inputs["subnet"]),
 
+    survey: (inputs, _world, facts) => surveyBridge(inputs, facts),
+
     items(object, world) {
+        const gatewayAddress = withPrefix(object.gateway, parseIpv4Cidr(object.subnet));
+        if (object.bridge !== undefined) {
+            const items = foreignBridgeItems(object.bridge, gatewayAddress);
+            return object.bridge.isManaged ? [...items, ...memberships(object)] : items;
+        }
         const link = `link ${object.key}`;
         const sysctl = (key: string, value: string): Item => ({
             type: "sysctl",
@@ -219,7 +262,7 @@ export const network: ObjectKind<NetworkObject> = {
                 type: "address",
                 dev: object.key,
                 link,
-                address: withPrefix(object.gateway, parseIpv4Cidr(object.subnet)),
+                address: gatewayAddress,
             },
             ...memberships(object),
             sysctl("forwarding", "1"),
@@ -231,6 +274,7 @@ export const network: ObjectKind<NetworkObject> = {
     },
 
     *affects(object, world) {
+        if (object.bridge?.isManaged) yield "base";
         for (const endpoint of world.endpointsOf(object.key)) {
             yield endpoint.key;
             yield endpoint.sandbox;
@@ -248,7 +292,7 @@ export const network: ObjectKind<NetworkObject> = {
         gateway: object.gateway,
         subnets: [object.subnet],
         gateways: [object.gateway],
-        interfaceName: object.key,
+        interfaceName: interfaceOf(object),
         mtu: object.mtuBytes,
     }),
 };

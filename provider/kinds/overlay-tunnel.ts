@@ -163,6 +163,11 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         const network = context.world.get("network", parseId(inputs.network.id).key);
         if (network === undefined)
             throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
+        if (network.bridge !== undefined) {
+            throw new Refusal(
+                `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others. A tunnel needs a network with a bridge of its own.`,
+            );
+        }
         const local = chooseLocal(inputs, context);
         refuseConflicts(inputs, network, local, context);
         return {

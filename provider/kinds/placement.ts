@@ -1,3 +1,4 @@
+import type { Snapshot } from "../kernel/snapshot.js";
 import { layerOf } from "../model/adoption.js";
 import type { HostObject } from "../model/object.js";
 import type { Owner } from "../model/reference.js";
@@ -37,9 +38,16 @@ function differences(there: HostObject, wanted: HostObject): string[] {
  * The object that the inputs describe, in place of the one that the resource has, or of one that it adopts. Pure.
  * @throws Refusal
  */
-export function placeObject(kind: AnyKind, inputs: Inputs, at: Placement, world: World, facts: HostFacts): HostObject {
+export function placeObject(
+    kind: AnyKind,
+    inputs: Inputs,
+    at: Placement,
+    world: World,
+    facts: HostFacts,
+    kernel: Snapshot | undefined,
+): HostObject {
     const isAdopting = inputs["adopt"] === true;
-    const context = { world, facts, owner: at.owner, generation: at.generation ?? at.freshGeneration };
+    const context = { world, facts, kernel, owner: at.owner, generation: at.generation ?? at.freshGeneration };
 
     function build(key: string, previous: HostObject | undefined, below: HostObject | undefined): HostObject {
         const object = kind.build(inputs, { ...context, key, previous, adoptedFrom: below });

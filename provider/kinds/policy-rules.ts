@@ -1,7 +1,16 @@
 import type { Item } from "../kernel/item.js";
 import { nftString } from "../kernel/nft.js";
-import type { EndpointObject, FirewallPolicyObject, NetworkObject, Peer, PolicyRule } from "../model/object.js";
+import {
+    type EndpointObject,
+    type FirewallPolicyObject,
+    hostInterfaceOf,
+    interfaceOf,
+    type NetworkObject,
+    type Peer,
+    type PolicyRule,
+} from "../model/object.js";
 import { formatPortRange } from "../model/port-range.js";
+import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 
 type Direction = "ingress" | "egress";
@@ -29,6 +38,20 @@ function policiesOn(endpoint: EndpointObject, direction: Direction, world: World
         .sort((a, b) => a.priority - b.priority || a.name.localeCompare(b.name) || (a.key < b.key ? -1 : 1));
 }
 
+/** The host's interface by which an endpoint's packets come. */
+function interfaceAt(endpoint: EndpointObject, world: World): string {
+    const network = world.get("network", endpoint.network);
+    return network === undefined ? endpoint.network : interfaceOf(network);
+}
+
+/** Traffic on a bridge of others passes our chains unasked, so a policy would be an empty promise. @throws Refusal */
+export function refuseUnguarded(network: NetworkObject, policy: string): never {
+    throw new Refusal(
+        `network "${network.name}" uses bridge ${network.bridge?.interfaceName} of others as it is, where policies have no effect, ` +
+            `so it does not go together with ${policy}. Use a network of your own, or adopt the bridge.`,
+    );
+}
+
 /** How a peer looks on the wire, and whether an allow of it opens a path between two networks. */
 interface PeerMatch {
     readonly match: string;
@@ -54,10 +77,10 @@ function matchPeer(peer: Peer, direction: Direction, network: NetworkObject, wor
     }
     const other = world.get("network", peer.object);
     if (other !== undefined) {
-        return [{ match: `${interfaceName} ${nftString(other.key)}`, opensPath: other.key !== network.key }];
+        return [{ match: `${interfaceName} ${nftString(interfaceOf(other))}`, opensPath: other.key !== network.key }];
     }
     return endpointsUnder(peer.object, world).map((endpoint) => ({
-        match: `${interfaceName} ${nftString(endpoint.network)} ${address} ${endpoint.ipv4Address}`,
+        match: `${interfaceName} ${nftString(interfaceAt(endpoint, world))} ${address} ${endpoint.ipv4Address}`,
         opensPath: endpoint.network !== network.key,
     }));
 }
@@ -125,9 +148,9 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
         const chain = `in_${endpoint.key}`;
         items.push(
             { type: "chain", name: chain, rules: renderChain(ingress, "ingress", network, world) },
-            element("ingress", [network.key, endpoint.ipv4Address], chain),
+            element("ingress", [interfaceOf(network), endpoint.ipv4Address], chain),
             element("ingress_from_host", [endpoint.ipv4Address], chain),
-            { type: "element", family: "bridge", set: "guarded", key: [endpoint.key] },
+            { type: "element", family: "bridge", set: "guarded", key: [hostInterfaceOf(endpoint)] },
         );
     }
     const egress = policiesOn(endpoint, "egress", world);
@@ -135,7 +158,7 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
         const chain = `out_${endpoint.key}`;
         items.push(
             { type: "chain", name: chain, rules: renderChain(egress, "egress", network, world) },
-            element("egress", [network.key, endpoint.ipv4Address], chain),
+            element("egress", [interfaceOf(network), endpoint.ipv4Address], chain),
         );
     }
     return items;

@@ -2,12 +2,12 @@ import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { sysctlPath } from "../kernel/sysctl.js";
 import { parseNamespaceName } from "../model/kernel-name.js";
-import type { EndpointObject, SandboxObject } from "../model/object.js";
+import type { EndpointObject, ForeignNamespace, SandboxObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { endpointAddressKey } from "./endpoint.js";
-import { describeObject, type ObjectKind } from "./kind.js";
+import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, known, labels, later, ref, shape, text } from "./schema.js";
 
@@ -31,7 +31,7 @@ const schema = shape({
     host: ref("host"),
     name: text(parseNamespaceName).optional(),
     hostname: later("Names come with the DNS server; use the endpoints' addresses."),
-    namespace: later("Let the Sandbox make its own namespace."),
+    namespace: text(parseNamespacePath).optional(),
     networkMode: later('Every sandbox is "private".', "private"),
     dns: later("Use the endpoints' addresses."),
     extraHosts: later("Use the endpoints' addresses.", {}),
@@ -40,6 +40,37 @@ const schema = shape({
     adopt,
     labels,
 });
+
+/** A name of `ip netns`, or its path; stored as the path, which is the output. */
+function parseNamespacePath(text: string): string {
+    return `/run/netns/${parseNamespaceName(text.replace(/^(\/var)?\/run\/netns\//, ""))}`;
+}
+
+/** The name that the inputs give. */
+function nameOf(inputs: Record<string, unknown>): string | undefined {
+    const path = inputs["namespace"] as string | undefined;
+    return path?.slice("/run/netns/".length) ?? (inputs["name"] as string | undefined);
+}
+
+/** What the namespace of others shows that it is to be joined; `undefined`: it is to be made. @throws Refusal */
+function findNamespace(
+    inputs: Record<string, unknown>,
+    name: string,
+    { kernel, previous }: BuildContext<SandboxObject>,
+): ForeignNamespace | undefined {
+    const shown = kernel?.namespaces.get(name);
+    if (previous !== undefined && previous.joined === undefined) return undefined;
+    if (previous === undefined && shown === undefined) {
+        if (inputs["namespace"] === undefined) return undefined;
+        throw new Refusal(
+            `there is no network namespace "${name}" on the host to join. Make it first (ip netns add ${name}), or leave namespace out.`,
+        );
+    }
+    // What was switched before the first time stays known.
+    const oldSysctls = { ...Object.fromEntries(shown?.sysctls ?? []), ...previous?.joined?.oldSysctls };
+    const hasDefaultRoute = shown?.routes.some(({ dst, table }) => dst === "default" && (table ?? "main") === "main");
+    return { hasDefaultRoute: previous?.joined?.hasDefaultRoute ?? hasDefaultRoute ?? false, oldSysctls };
+}
 
 /** The endpoint that gives a sandbox its default route: highest priority, ties by the network's name; internal never. */
 function defaultRouteOf(object: SandboxObject, world: World): EndpointObject | undefined {
@@ -58,21 +89,20 @@ function defaultRouteOf(object: SandboxObject, world: World): EndpointObject | u
 export const sandbox: ObjectKind<SandboxObject> = {
     kind: "sandbox",
     schema,
-    replaces: ["host", "name"],
+    replaces: ["host", "name", "namespace"],
     refers: [],
 
     build(inputs, context) {
-        const name =
-            (inputs["name"] as string | undefined) ??
-            context.previous?.name ??
-            defaultName(context.owner.name, context.key);
+        const name = nameOf(inputs) ?? context.previous?.name ?? defaultName(context.owner.name, context.key);
+        if (inputs["name"] !== undefined && inputs["name"] !== name)
+            throw new Refusal(`name "${inputs["name"]}" is not that of namespace "${name}". Leave name out.`);
         const holder = context.world.all("sandbox").find((other) => other.name === name && other.key !== context.key);
         if (holder !== undefined) {
             throw new Refusal(
                 `the namespace name "${name}" is already used by ${describeObject(holder)}. Choose another name.`,
             );
         }
-        return {
+        return defined({
             schemaVersion: 1,
             kind: "sandbox",
             key: context.key,
@@ -82,28 +112,45 @@ export const sandbox: ObjectKind<SandboxObject> = {
             name,
             labels: inputs["labels"] as Record<string, string>,
             sysctls: inputs["sysctls"] as Record<string, string>,
-        };
+            joined: findNamespace(inputs, name, context),
+        }) as SandboxObject;
     },
 
     twins(inputs, { world, owner }) {
-        const name = inputs["name"];
+        const name = nameOf(inputs);
         const isMeant = (other: SandboxObject) =>
             name === undefined ? other.owner.name === owner.name : other.name === name;
         return world.all("sandbox").filter(isMeant);
     },
 
+    survey(inputs) {
+        const name = nameOf(inputs);
+        if (name === undefined || (inputs["namespace"] === undefined && inputs["adopt"] !== true)) return [];
+        return [{ type: "kept", what: "namespace", netns: name }, ...sysctlItems(name, inputs["sysctls"] as Sysctls)];
+    },
+
     items(object, world) {
-        const items: Item[] = [{ type: "netns", name: object.name }];
-        for (const [key, value] of Object.entries(object.sysctls)) {
-            items.push({ type: "sysctl", netns: object.name, key: sysctlPath(key), value });
-        }
-        const endpoint = defaultRouteOf(object, world);
+        const { name, joined } = object;
+        const items: Item[] = [
+            joined === undefined ? { type: "netns", name } : { type: "kept", what: "namespace", netns: name },
+            ...sysctlItems(name, object.sysctls, joined?.oldSysctls),
+        ];
+        const endpoint = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world);
         const network = world.get("network", endpoint?.network ?? "");
         if (endpoint !== undefined && network !== undefined) {
             const { interfaceName: dev } = endpoint;
             const link = endpointAddressKey(endpoint, object, network);
             const via = network.gateway;
-            items.push({ type: "route", netns: object.name, dev, link, table: "main", to: "default", via });
+            items.push({
+                type: "route",
+                netns: object.name,
+                dev,
+                link,
+                table: "main",
+                to: "default",
+                via,
+                ...(joined === undefined ? {} : { isShared: true }),
+            });
         }
         return items;
     },
@@ -122,6 +169,15 @@ export const sandbox: ObjectKind<SandboxObject> = {
         podmanArgs: `--network ns:/run/netns/${object.name}`,
     }),
 };
+
+type Sysctls = Readonly<Record<string, string>>;
+
+function sysctlItems(netns: string, sysctls: Sysctls, old?: Sysctls): Item[] {
+    return Object.entries(sysctls).map(([written, value]) => {
+        const key = sysctlPath(written);
+        return { type: "sysctl", netns, key, value, ...(old?.[key] === undefined ? {} : { old: old[key] }) };
+    });
+}
 
 /** `<resource name>-<6 hex>`; the digits are the key's, which is a hash. */
 function defaultName(resourceName: string, key: string): string {

@@ -11,6 +11,11 @@ export const kernelPrefixes = {
     "overlay-tunnel": "lt",
 } as const;
 
+/** Interfaces of ours begin with two letters and a hash; everything else is foreign. */
+export function isKernelName(interfaceName: string): boolean {
+    return /^l[a-z][0-9a-f]{12}$/.test(interfaceName);
+}
+
 const maximum = 15;
 
 /** Names the kernel refuses: sysctl directories of its own (sysctl_dev_name_is_allowed, net/ipv4/devinet.c), files, lo. */

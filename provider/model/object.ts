@@ -18,6 +18,18 @@ interface ObjectBase<K extends string> {
     readonly retained?: true;
 }
 
+/** A bridge of others that a network is on: never made, changed or removed. */
+export interface ForeignBridge {
+    readonly interfaceName: string;
+    /** It is a network like any other from now on; without, its traffic stays the business of others. */
+    readonly isManaged: boolean;
+    /** The gateway's address was on it, with prefix length. */
+    readonly address?: string;
+    /** What was switched before: keys below /proc/sys, and options of the bridge. */
+    readonly oldSysctls: Readonly<Record<string, string>>;
+    readonly oldOptions: Readonly<Record<string, number>>;
+}
+
 export interface NetworkObject extends ObjectBase<"network"> {
     /** Id of the Host resource it was made by. */
     readonly host: string;
@@ -30,11 +42,27 @@ export interface NetworkObject extends ObjectBase<"network"> {
     readonly masquerade: boolean;
     readonly attachable: boolean;
     readonly mtuBytes: number;
+    /** Absent: a bridge of its own, called by the key. */
+    readonly bridge?: ForeignBridge;
+}
+
+/** The network's interface on the host. */
+export function interfaceOf(network: NetworkObject): string {
+    return network.bridge?.interfaceName ?? network.key;
+}
+
+/** A namespace of others that a sandbox is in: never made, changed or removed. */
+export interface ForeignNamespace {
+    /** It has its default route already. */
+    readonly hasDefaultRoute: boolean;
+    readonly oldSysctls: Readonly<Record<string, string>>;
 }
 
 export interface SandboxObject extends ObjectBase<"sandbox"> {
     readonly host: string;
     readonly sysctls: Readonly<Record<string, string>>;
+    /** Absent: a namespace of its own. */
+    readonly joined?: ForeignNamespace;
 }
 
 export interface EndpointObject extends ObjectBase<"endpoint"> {
@@ -48,6 +76,13 @@ export interface EndpointObject extends ObjectBase<"endpoint"> {
     readonly gatewayPriority: number | "never";
     /** Its routing table inside the sandbox, from 1000 up. */
     readonly routingTable: number;
+    /** A veth of others, by its end on the host; absent: one of its own, called by the key. */
+    readonly foreignVeth?: string;
+}
+
+/** The endpoint's interface on the host. */
+export function hostInterfaceOf(endpoint: EndpointObject): string {
+    return endpoint.foreignVeth ?? endpoint.key;
 }
 
 /** One published range: `size` consecutive ports. */

@@ -25,6 +25,7 @@ export interface ForeignAddress {
     readonly address: string;
     readonly range: Ipv4Range;
     readonly mtuBytes: number;
+    readonly isBridge?: true;
 }
 
 /** A route of the main table over an interface that is not ours. */

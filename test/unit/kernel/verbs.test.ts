@@ -56,6 +56,28 @@ const cases: Cases = {
         remove: ["nft delete element inet linuxnet published { 203.0.113.10 . tcp . 80 }"],
         changes: [{ to: { value: ["172.20.0.3", 8080] }, lines: "anew" }],
     },
+    kept: {
+        item: { type: "kept", what: "namespace", netns: "web" },
+        add: [
+            "require network namespace web is not on the host any more. It was never of this provider: bring it back, or remove the resource. test -e /run/netns/web",
+        ],
+        remove: [],
+        changes: [],
+    },
+    option: {
+        item: {
+            type: "option",
+            dev: "br0",
+            kind: "bridge",
+            options: { nf_call_iptables: 1 },
+            old: { nf_call_iptables: 0 },
+        },
+        add: ["ip link set dev br0 type bridge nf_call_iptables 1"],
+        remove: ["ip link set dev br0 type bridge nf_call_iptables 0"],
+        changes: [
+            { to: { options: { nf_call_iptables: 0 } }, lines: ["ip link set dev br0 type bridge nf_call_iptables 0"] },
+        ],
+    },
     "restore-script": {
         item: { type: "restore-script" },
         add: [`file ${restoreScriptPath} ${restoreScript}`],

@@ -65,6 +65,7 @@ export function build(kind: Kind, name: string, args: Args, world: World, option
         owner: owner(name, options.stack ?? "dev"),
         previous: world.objects.get(key),
         adoptedFrom: undefined,
+        kernel: undefined,
     });
 }
 

@@ -142,13 +142,14 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                 )?.[1];
                 if (verdict !== undefined) return verdict;
                 const special =
-                    /^(ct state|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|dnat|masquerade)\b)/.exec(
+                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|dnat ip|masquerade)\b)/.exec(
                         rest,
                     );
                 if (special !== null) {
                     const [whole, what, value = ""] = special;
                     const isTrue = {
                         "ct state": () => value.split(",").includes(packet.state ?? "new"),
+                        "ct status &": () => value === "dnat == 0" && packet.isDnat !== true,
                         "ct status": () => value === "dnat" && packet.isDnat === true,
                         "fib daddr type": () => value === "local" && (packet.local ?? []).includes(packet.daddr ?? ""),
                         "ether daddr &": () => (Number.parseInt(packet.etherTarget?.slice(0, 2) ?? "0", 16) & 1) === 1,

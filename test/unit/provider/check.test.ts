@@ -161,8 +161,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         parent: ["eth0"],
         mode: ["private"],
         vlan: [20],
-        existing: [true, false],
-        interfaceName: ["br0"],
         dns: [{ mode: "server" }],
         routes: [[{ to: "10.0.0.0/8", via: "172.20.0.9" }], []],
         extraHosts: [{ a: "10.0.0.1" }, {}],
@@ -171,7 +169,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
     },
     sandbox: {
         hostname: ["db"],
-        namespace: ["mine"],
         networkMode: ["host", "private"],
         dns: [{ servers: ["10.0.0.1"] }],
         extraHosts: [{ a: "host-gateway" }, {}],

@@ -1,0 +1,250 @@
+import { expect, test } from "vitest";
+import { snapshotHost } from "../../lab/index.js";
+import { openStack, reconnect, type Stack } from "./driver.js";
+import { layTestBed } from "./test-bed.js";
+import { answersTo, ask, inside, serve } from "./traffic.js";
+
+const bed = layTestBed();
+const read = async (command: string) => (await bed.host.exec(command)).stdout;
+
+/** Whether a bridge has carrier follows from its ports, and shows a moment later. */
+function withoutCarrier<T>(shown: T): T {
+    const text = JSON.stringify(shown).replace(/"operstate":"[A-Z]+",?|,?"(NO-CARRIER|LOWER_UP|linkdown)"/g, "");
+    return JSON.parse(text.replace(/"flags":\[,/g, '"flags":['));
+}
+
+/** Something of others on the host; what is left after the test must be as it was made. */
+async function others(make: string, remove: string): Promise<AsyncDisposable> {
+    await bed.host.exec(make);
+    await reconnect();
+    // What a test before left is not this one's.
+    const before = withoutCarrier(await snapshotHost(bed.host));
+    return {
+        async [Symbol.asyncDispose]() {
+            await reconnect();
+            const after = withoutCarrier(await snapshotHost(bed.host));
+            await bed.host.exec(remove);
+            await reconnect();
+            expect(after).toEqual(before);
+        },
+    };
+}
+
+/** A namespace made by hand, with an address, a route, a switch and a process in it. */
+const namespace = `ip netns add web && ip -n web link set lo up && ip -n web link add own type bridge
+    ip -n web link set own addrgenmode none && ip -n web address add 192.0.2.1/24 dev own && ip -n web link set own up
+    ip netns exec web sh -c 'echo 61 >/proc/sys/net/ipv4/ip_default_ttl'`;
+const bridge =
+    "ip link add br-app type bridge && ip link set br-app addrgenmode none && ip link set br-app up && ip address add 10.5.0.1/24 dev br-app";
+
+async function reach(stack: Stack, sandbox: Awaited<ReturnType<Stack["sandbox"]>>) {
+    const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+    const joined = await stack.endpoint("web-front", { sandbox, network: front });
+    await stack.portMapping("http", { target: joined, hostPort: 8080, targetPort: 80 });
+    await stack.firewallPolicy("open", { target: joined, ingress: [{ action: "allow", ports: [80] }] });
+    await using _server = await serve(inside(bed.host, sandbox), "web", "tcp:80");
+    const answers = await answersTo({ machine: bed.client }, { [`tcp ${bed.host.address}:8080`]: "" });
+    expect(Object.values(answers)).toEqual([`web to ${bed.client.address}`]);
+    for (const resource of [front, joined, sandbox]) expect(await resource.refresh()).toEqual([]);
+}
+
+test.each([
+    ["namespace", { namespace: "web" }],
+    ["adopt", { name: "web", adopt: true }],
+])("foreign namespace, %s: is joined, used, and given back untouched", async (_by, args) => {
+    await using _others = await others(namespace, "ip netns del web");
+    const inode = await read("stat -c %i /run/netns/web");
+    const before = await read("ip -n web -j addr; ip -n web -j route show table all; ip -n web -j rule");
+    {
+        await using stack = await openStack(bed.host);
+        const sysctls = { "net.ipv4.ip_default_ttl": "77" };
+        const sandbox = await stack.sandbox("web", { ...args, sysctls });
+        expect(sandbox.outs).toMatchObject({ name: "web", namespace: "/run/netns/web" });
+        await reach(stack, sandbox);
+        const ttl = () => read("ip netns exec web cat /proc/sys/net/ipv4/ip_default_ttl");
+        expect(await ttl()).toBe("77");
+        expect(await sandbox.update({ sysctls: {} })).toBe("update");
+        expect(await ttl()).toBe("61");
+        await sandbox.update({ sysctls });
+    }
+    expect(await read("stat -c %i /run/netns/web")).toBe(inode);
+    expect(await read("ip -n web -j addr; ip -n web -j route show table all; ip -n web -j rule")).toBe(before);
+});
+
+test("foreign namespace: its own default route stays, and replies leave by the endpoint all the same", async () => {
+    const routed = `${namespace}; ip -n web route add default via 192.0.2.254`;
+    await using _others = await others(routed, "ip netns del web");
+    await using stack = await openStack(bed.host);
+    await reach(stack, await stack.sandbox("web", { namespace: "/var/run/netns/web" }));
+    expect(await read("ip -n web route show default")).toContain("via 192.0.2.254 dev own");
+});
+
+test("foreign namespace: a default route that comes later is never replaced", async () => {
+    await using _others = await others(namespace, "ip netns del web; ip netns del late 2>/dev/null || :");
+    await using stack = await openStack(bed.host);
+    const sandbox = await stack.sandbox("web", { namespace: "web" });
+    const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+    await bed.host.exec("ip -n web route add default via 192.0.2.254");
+    await expect(stack.endpoint("web-front", { sandbox, network: front })).rejects.toThrow("File exists");
+    expect(await read("ip -n web route show default")).toContain("via 192.0.2.254 dev own");
+    await stack.endpoint("web-front", { sandbox, network: front, gatewayPriority: "never" });
+    await bed.host.exec("ip -n web route del default");
+});
+
+test("foreign namespace: is refused without adopt, and when it is not there; a lost one is reported, never made", async () => {
+    const stack = await openStack(bed.host);
+    await expect(stack.sandbox("web", { namespace: "nowhere" })).rejects.toThrow(
+        'there is no network namespace "nowhere" on the host to join.',
+    );
+    await bed.host.exec(namespace);
+    await expect(stack.sandbox("web", { name: "web" })).rejects.toThrow(
+        'join it with namespace: "web", or take it over with adopt: true.',
+    );
+    const sandbox = await stack.sandbox("web", { namespace: "web" });
+    await bed.host.exec("ip netns del web");
+    expect(await sandbox.refresh()).toEqual(["network namespace web (not of this provider) is missing"]);
+    await expect(sandbox.update({})).rejects.toThrow("It was never of this provider: bring it back");
+    await stack.destroyAll();
+    expect(await read("ip netns list")).toBe("");
+});
+
+test.each([
+    ["by its subnet", {}],
+    ["by its name", { interfaceName: "br-app" }],
+])("foreign bridge, adopted %s: is a network like any other, and given back untouched", async (_by, args) => {
+    await using _others = await others(
+        `${bridge}; ip link add vm type veth peer name guest; ip link set vm addrgenmode none; ip link set guest addrgenmode none; ip link set vm master br-app up; ip link set guest up`,
+        "ip link del br-app; ip link del vm",
+    );
+    await using stack = await openStack(bed.host);
+    const network = await stack.network("app", { subnet: "10.5.0.0/24", adopt: true, ...args });
+    expect(network.outs).toMatchObject({ interfaceName: "br-app", gateway: "10.5.0.1" });
+    const web = await stack.join("web", network);
+    const api = await stack.join("api", network);
+    await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
+    await stack.firewallPolicy("closed", { target: api.endpoint, ingress: [] });
+    await using _server = await serve(web.place, "web", "tcp:80");
+    await using _api = await serve(api.place, "api", "tcp:80");
+    const answers = await answersTo({ machine: bed.client }, { [`tcp ${bed.host.address}:8080`]: "" });
+    expect(Object.values(answers)).toEqual([`web to ${bed.client.address}`]);
+    // On one bridge, out of the host, and to itself by the published port.
+    expect(await ask(web.place, `tcp ${api.address}:80`, `icmp ${bed.client.address}`, "icmp 10.5.0.1")).toEqual({
+        [`tcp ${api.address}:80`]: "nothing",
+        [`icmp ${bed.client.address}`]: "reply",
+        "icmp 10.5.0.1": "reply",
+    });
+    expect(Object.values(await ask(web.place, `tcp ${bed.host.address}:8080`))[0]).toContain("web to");
+    for (const resource of [network, web.endpoint]) expect(await resource.refresh()).toEqual([]);
+    await bed.host.exec(
+        "ip link set br-app type bridge nf_call_iptables 0; echo 0 >/proc/sys/net/ipv4/conf/br-app/forwarding",
+    );
+    expect(await network.refresh()).toEqual([
+        'sysctl  net/ipv4/conf/br-app/forwarding: value is "0", not "1"',
+        'options of br-app: options is {"nf_call_iptables":0,"nf_call_ip6tables":1}, not {"nf_call_iptables":1,"nf_call_ip6tables":1}',
+    ]);
+    expect(await network.update({})).toBe("update");
+    expect(await network.refresh()).toEqual([]);
+});
+
+test("foreign bridge, existing: is used as it is, and nothing of it is changed", async () => {
+    await using _others = await others(
+        `${bridge}; echo 1 >/proc/sys/net/ipv4/conf/br-app/forwarding`,
+        "ip link del br-app",
+    );
+    const about = async () => {
+        const [link] = JSON.parse(await read("ip -j -d addr show dev br-app"));
+        const { nf_call_iptables, nf_call_ip6tables, forward_delay, stp_state } = link.linkinfo.info_data;
+        const switches = await read(
+            "cd /proc/sys/net/ipv4/conf/br-app && cat forwarding route_localnet send_redirects",
+        );
+        const { address, mtu, ifalias, addr_info } = link;
+        return {
+            address,
+            mtu,
+            ifalias,
+            addr_info,
+            nf_call_iptables,
+            nf_call_ip6tables,
+            forward_delay,
+            stp_state,
+            switches,
+        };
+    };
+    const before = await about();
+    {
+        await using stack = await openStack(bed.host);
+        const lan = await stack.network("lan", { subnet: "10.5.0.0/24", existing: true, interfaceName: "br-app" });
+        const sandbox = await stack.sandbox("web");
+        await expect(stack.endpoint("web-lan", { sandbox, network: lan })).rejects.toThrow(
+            "Give ipv4Address, or give the network an ipRange that is yours.",
+        );
+        expect(await lan.update({ ipRange: "10.5.0.64/26" })).toBe("update");
+        const web = await stack.endpoint("web-lan", { sandbox, network: lan });
+        expect(web.outs.address).toBe("10.5.0.64");
+        await stack.portMapping("http", { target: web, hostPort: 8080, targetPort: 80 });
+        await expect(stack.firewallPolicy("closed", { target: web, ingress: [] })).rejects.toThrow(
+            'network "lan" uses bridge br-app of others as it is, where policies have no effect',
+        );
+        await using _server = await serve(inside(bed.host, sandbox), "web", "tcp:80");
+        const answers = await answersTo({ machine: bed.client }, { [`tcp ${bed.host.address}:8080`]: "" });
+        expect(Object.values(answers)).toEqual([`web to ${bed.client.address}`]);
+        expect(await about()).toEqual(before);
+        for (const resource of [lan, web]) expect(await resource.refresh()).toEqual([]);
+    }
+    expect(await about()).toEqual(before);
+});
+
+const networks = [
+    ["docker0", "172.17.0.1/16", " of Docker"],
+    ["br-0123456789ab", "172.18.0.1/16", " of Docker"],
+    ["virbr0", "192.168.122.1/24", " of libvirt"],
+    ["podman0", "10.88.0.1/16", " of Podman"],
+    ["incusbr0", "10.80.0.1/24", " of Incus or LXD"],
+    ["br-app", "10.5.0.1/24", ""],
+] as const;
+
+test.each(networks)(
+    "foreign bridge: a subnet of %s is refused with its owner and what to do",
+    async (name, address, owner) => {
+        const subnet = address.replace(/\.1\//, ".0/").replace("122.0/", "122.0/");
+        await using _others = await others(
+            `ip link add ${name} type bridge && ip link set ${name} addrgenmode none up && ip address add ${address} dev ${name}`,
+            `ip link del ${name}`,
+        );
+        await using stack = await openStack(bed.host);
+        const message = `subnet ${subnet} overlaps ${address} of the host's interface ${name}${owner}. Choose another subnet, use that bridge as it is (existing: true, interfaceName: "${name}")`;
+        const refusal = await stack.network("front", { subnet }).catch((error) => error.message);
+        expect(refusal).toContain(message);
+        expect(refusal.endsWith(owner === "" ? ", or take it over with adopt: true." : ").")).toBe(true);
+        if (owner !== "") {
+            await expect(stack.network("front", { subnet, adopt: true })).rejects.toThrow(
+                `it cannot adopt bridge ${name}${owner}, which goes on changing it. Use it as it is: existing: true`,
+            );
+        }
+    },
+);
+
+test("foreign bridge: what differs, is no bridge, or is the way out, is refused", async () => {
+    await using _others = await others(
+        `${bridge}; ip link add plain type veth peer name other`,
+        "ip link del br-app; ip link del plain",
+    );
+    await using stack = await openStack(bed.host);
+    const args = { subnet: "10.5.0.0/24", adopt: true };
+    await expect(stack.network("app", { ...args, gateway: "10.5.0.9", mtu: 1400 })).rejects.toThrow(
+        "it cannot use bridge br-app: gateway is 10.5.0.1 there and 10.5.0.9 here; mtu is 1500 there and 1400 here.",
+    );
+    await expect(stack.network("app", { ...args, interfaceName: "plain" })).rejects.toThrow(
+        "interfaceName: plain is no bridge but a veth interface.",
+    );
+    await expect(stack.network("app", { ...args, interfaceName: "gone" })).rejects.toThrow(
+        "interfaceName: gone is not on the host.",
+    );
+    const way = await read("ip route show default");
+    await bed.host.exec(`ip route add default via 10.5.0.7 dev br-app metric 1`);
+    await reconnect();
+    await expect(stack.network("app", args)).rejects.toThrow("the host's default route leaves by it.");
+    await bed.host.exec("ip route del default via 10.5.0.7 dev br-app metric 1");
+    expect(await read("ip route show default")).toBe(way);
+    await reconnect();
+});
