@@ -1,5 +1,5 @@
 import { type Connection, describeConnection } from "../model/connection.js";
-import { ConnectionError } from "./shell.js";
+import { ConnectionError, hopeOf } from "./shell.js";
 import { dialSsh2, type Ssh2Login } from "./ssh2-dial.js";
 
 /** A login on the way to the host. */
@@ -43,6 +43,6 @@ function nameHop(error: ConnectionError, hop: Connection, index: number, target:
     const words = error.message.startsWith(`${name}: `) ? error.message.slice(name.length + 2) : error.message;
     return new ConnectionError(
         `${describeConnection(target)}: ${which} ${name}: ${words.replaceAll("connection.", path)}`,
-        { mayHeal: error.mayHeal, cause: error },
+        { ...hopeOf(error), cause: error },
     );
 }

@@ -1,12 +1,15 @@
 import { type Connection, describeConnection } from "../model/connection.js";
-import { ConnectionError } from "./shell.js";
+import { ConnectionError, type Hope } from "./shell.js";
+
+/** sshd drops logins at random while more than ten of all its clients are under way (MaxStartups); it is through in a moment. */
+const crowdMs = 6000;
 
 /** The words for an error of the socket, of DNS or of ssh2 before the shell is there. */
 export function explainDialError(error: unknown, connection: Connection, tried: readonly string[]): ConnectionError {
     if (error instanceof ConnectionError) return error;
     const { code, message, level, reason } = firstOf(error);
-    const say = (what: string, mayHeal: boolean) =>
-        new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal, cause: error });
+    const say = (what: string, mayHeal: boolean, hope: Partial<Hope> = {}) =>
+        new ConnectionError(`${describeConnection(connection)}: ${what}`, { mayHeal, ...hope, cause: error });
     const { host, port = 22, user = "the user" } = connection;
     switch (code) {
         case "ENOTFOUND":
@@ -21,9 +24,11 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
                 true,
             );
         case "EHOSTUNREACH":
-        case "ENETUNREACH":
         case "EHOSTDOWN":
             return say(`there is no route to the host (${code}). Check connection.host and the network.`, true);
+        case "ENETUNREACH":
+            // This machine has none: what boots elsewhere does not change it.
+            return say(`there is no route to the host (${code}). Check connection.host and the network.`, false);
     }
     if (/^\(SSH\) Channel open failure/.test(message)) {
         const words = message.replace(/^\(SSH\) Channel open failure: /, "");
@@ -43,6 +48,7 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
         return say(
             "the host ended the connection before the login was done. Check sshd's log (MaxStartups, banned addresses).",
             true,
+            { patienceMs: crowdMs },
         );
     if (/^too many authentication failures/i.test(message))
         return say(
@@ -54,6 +60,7 @@ export function explainDialError(error: unknown, connection: Connection, tried: 
             `no credential was accepted (tried: ${tried.join(", ")}). Check connection.user, and that the public key is in ` +
                 `~/.ssh/authorized_keys of ${user}.`,
             false,
+            { mayHealAfterBoot: true },
         );
     if (/no matching/i.test(message))
         return say(
@@ -75,8 +82,9 @@ interface DialProblem {
 /** RFC 4254, 5.1 */
 const administrativelyProhibited = 1;
 
-/** A host with several addresses fails with one error for each. */
+/** A host with several addresses fails with one error for each; that IPv6 leads nowhere here is the least telling. */
 function firstOf(error: unknown): DialProblem {
-    const inner = error instanceof AggregateError ? error.errors[0] : error;
+    const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+    const inner = errors.find((each) => (each as DialProblem).code !== "ENETUNREACH") ?? errors[0];
     return inner instanceof Error ? (inner as Error & DialProblem) : { message: String(inner) };
 }

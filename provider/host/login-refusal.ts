@@ -69,5 +69,5 @@ function quote(heard: string): string {
 }
 
 function refuse(message: string): ConnectionError {
-    return new ConnectionError(message, { mayHeal: false });
+    return new ConnectionError(message, { mayHeal: false, mayHealAfterBoot: true });
 }

@@ -3,28 +3,35 @@ import { spawnLocal } from "./local.js";
 import { logIn } from "./log-in.js";
 import { spawnOpenssh } from "./openssh.js";
 import { planRootCommand, type RootCommand } from "./root-command.js";
-import { ConnectionError, type Shell } from "./shell.js";
+import { ConnectionError, hopeOf, type Shell } from "./shell.js";
 import type { ShellProcess } from "./shell-process.js";
 import { spawnSsh2 } from "./ssh2.js";
 
 /**
- * Opens a root shell on the host of a connection, waiting up to `waitMs` for a host that does not answer yet.
+ * Opens a root shell on the host of a connection, waiting up to `waitMs` for a host that does not answer yet. Once it was seen not
+ * answering, a refused login is waited for too: cloud-init makes the user and its keys when sshd may be up already.
  * @throws ConnectionError
  */
 export async function openShell(connection: Connection): Promise<Shell> {
+    const startedAt = Date.now();
     const waitMs = connection.waitMs ?? 0;
-    const until = Date.now() + waitMs;
+    let wasSeenBooting = false;
     for (let attempt = 0; ; attempt++) {
-        const leftMs = until - Date.now();
+        const leftMs = startedAt + waitMs - Date.now();
         try {
             return await openOnce(
                 connection,
-                attempt === 0 ? connection.dialTimeoutMs : Math.min(connection.dialTimeoutMs, Math.max(leftMs, 1000)),
+                attempt === 0 || waitMs === 0
+                    ? connection.dialTimeoutMs
+                    : Math.min(connection.dialTimeoutMs, Math.max(leftMs, 1000)),
             );
         } catch (error) {
+            if (!(error instanceof ConnectionError)) throw error;
+            const hopeMs = Math.max(waitMs, error.patienceMs);
+            if (hopeMs === 0 || !(wasSeenBooting ? error.mayHealAfterBoot : error.mayHeal)) throw error;
             const pauseMs = planPause(attempt);
-            if (!(error instanceof ConnectionError) || !error.mayHeal || (connection.waitMs ?? 0) === 0) throw error;
-            if (Date.now() + pauseMs > until) throw afterWaiting(error, connection.waitMs ?? 0);
+            if (Date.now() + pauseMs > startedAt + hopeMs) throw afterWaiting(error, startedAt, waitMs);
+            wasSeenBooting ||= waitMs > 0;
             await new Promise((resolve) => setTimeout(resolve, pauseMs));
         }
     }
@@ -35,11 +42,10 @@ function planPause(attempt: number): number {
     return Math.min(250 * 2 ** attempt, 4000) * (0.75 + Math.random() / 2);
 }
 
-function afterWaiting(error: ConnectionError, waitMs: number): ConnectionError {
-    return new ConnectionError(`${error.message} It was tried for ${waitMs / 1000} s (connection.waitMs).`, {
-        mayHeal: true,
-        cause: error,
-    });
+function afterWaiting(error: ConnectionError, startedAt: number, waitMs: number): ConnectionError {
+    const how =
+        waitMs === 0 ? `${((Date.now() - startedAt) / 1000).toFixed(0)} s` : `${waitMs / 1000} s (connection.waitMs)`;
+    return new ConnectionError(`${error.message} It was tried for ${how}.`, { ...hopeOf(error), cause: error });
 }
 
 async function openOnce(connection: Connection, dialTimeoutMs: number): Promise<Shell> {

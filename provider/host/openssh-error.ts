@@ -8,7 +8,7 @@ import {
     refuse,
     type ShownKey,
 } from "./host-key-refusal.js";
-import { ConnectionError } from "./shell.js";
+import { ConnectionError, hopeOf } from "./shell.js";
 
 /** A host key that `ssh` refused, as far as its words tell. */
 export interface RefusedKey {
@@ -79,10 +79,7 @@ export function explainOpensshEnd(words: string, connection: Connection, tried: 
         // A bastion, or the HostName of an alias.
         return new ConnectionError(
             `${describeConnection(connection)}: ssh did not get through (it said: ${line}). Check that step by hand: ssh ${connection.host}.`,
-            {
-                mayHeal: explained.mayHeal,
-                cause: error,
-            },
+            { ...hopeOf(explained), cause: error },
         );
     }
     const said = lines

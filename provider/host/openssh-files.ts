@@ -25,11 +25,12 @@ export function writeOpensshFiles(connection: Connection, source: KeySource | un
     removeStale();
     const folder = mkdtempSync(join(tmpdir(), prefix));
     const remove = () => {
-        process.off("exit", remove);
+        folders.delete(folder);
+        if (folders.size === 0) process.off("exit", removeAll);
         rmSync(folder, { recursive: true, force: true });
     };
-    // A provider that is stopped during the login takes its files along.
-    process.on("exit", remove);
+    if (folders.size === 0) process.once("exit", removeAll);
+    folders.add(folder);
     const write = (name: string, text: string) => {
         const path = join(folder, name);
         writeFileSync(path, text, { mode: 0o600 });
@@ -57,6 +58,14 @@ export function writeOpensshFiles(connection: Connection, source: KeySource | un
         remove();
         throw error;
     }
+}
+
+/** Of the logins that are under way. */
+const folders = new Set<string>();
+
+/** A provider that is stopped during a login takes its files along. */
+function removeAll(): void {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }
 
 /** OpenSSH refuses a key whose last line has no end. */

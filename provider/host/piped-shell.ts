@@ -109,6 +109,7 @@ export function createPipedShell(process: ShellProcess, hostName: string): Shell
                 process.stdin.write(renderRun(script, marker));
             });
         },
+        isOpen: () => failure === undefined,
         close() {
             fail(new ConnectionError(`${hostName}: the connection was closed by the program.`, { mayHeal: false }));
         },

@@ -61,10 +61,16 @@ export async function openSession(connection: Connection): Promise<Session> {
         async run(script) {
             shell ??= dialAgain();
             const used = shell;
-            session.roundTrips++;
             try {
+                const opened = await used;
+                if (!opened.isOpen()) {
+                    // Lost while nothing ran.
+                    if (shell === used) shell = undefined;
+                    return await session.run(script);
+                }
+                session.roundTrips++;
                 const timeoutMs = connection.operationTimeoutMs + connection.lockTimeoutMs;
-                return await (await used).run(script, { timeoutMs });
+                return await opened.run(script, { timeoutMs });
             } catch (error) {
                 // What the lost script did is found out by looking.
                 if (error instanceof ConnectionError && shell === used) shell = undefined;

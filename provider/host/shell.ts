@@ -19,18 +19,38 @@ export interface Shell {
      * @throws ConnectionError when the connection ends or `timeoutMs` passes before the script does
      */
     run(script: string, options: { readonly timeoutMs: number }): Promise<ScriptResult>;
+    /** False once it is lost or closed: no script is taken any more. */
+    isOpen(): boolean;
     /** Ends the shell and its connection at once; safe to call twice. */
     close(): void;
+}
+
+/** What trying again could bring. */
+export interface Hope {
+    /** False when trying again cannot help: a wrong key, a changed host key, no root. */
+    readonly mayHeal: boolean;
+    /** The same for a machine that was seen booting: sshd may be up before the user and its keys are. @default mayHeal */
+    readonly mayHealAfterBoot?: boolean;
+    /** How long it is worth trying, even where nothing is waited for. @default 0 */
+    readonly patienceMs?: number;
 }
 
 /** The host could not be reached, refused us, or went away. The message is complete: who, what, what to do. */
 export class ConnectionError extends Error {
     override readonly name = "ConnectionError";
-    /** False when trying again cannot help: a wrong key, a changed host key, no root. */
     readonly mayHeal: boolean;
+    readonly mayHealAfterBoot: boolean;
+    readonly patienceMs: number;
 
-    constructor(message: string, options: { mayHeal: boolean; cause?: unknown }) {
+    constructor(message: string, options: Hope & { readonly cause?: unknown }) {
         super(message, { cause: options.cause });
         this.mayHeal = options.mayHeal;
+        this.mayHealAfterBoot = options.mayHealAfterBoot ?? options.mayHeal;
+        this.patienceMs = options.patienceMs ?? 0;
     }
+}
+
+/** For an error that tells of the same thing in other words. */
+export function hopeOf({ mayHeal, mayHealAfterBoot, patienceMs }: ConnectionError): Required<Hope> {
+    return { mayHeal, mayHealAfterBoot, patienceMs };
 }

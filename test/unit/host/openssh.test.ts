@@ -58,7 +58,7 @@ test.each([
     ["ssh: connect to host edge port 22: Connection refused", "edge: port 22 refuses connections", true],
     ["ssh: connect to host edge port 2222: Connection timed out", "edge:2222: port 2222 does not answer", true],
     ["ssh: connect to host edge port 22: No route to host", "there is no route to the host (EHOSTUNREACH)", true],
-    ["ssh: connect to host edge port 22: Network is unreachable", "no route to the host (ENETUNREACH)", true],
+    ["ssh: connect to host edge port 22: Network is unreachable", "no route to the host (ENETUNREACH)", false],
     ["Connection timed out during banner exchange\nConnection to 10.0.0.1 port 22 timed out", "does not answer", true],
     [
         "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 10.0.0.1 port 22",
