@@ -10,13 +10,16 @@ export interface Comparison {
     readonly changed: string[];
 }
 
-function isEqual(a: unknown, b: unknown): boolean {
+/** Deep equality of plain values. */
+export function isEqual(a: unknown, b: unknown): boolean {
     if (a === b) return true;
     if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
     if (Array.isArray(a) !== Array.isArray(b)) return false;
     const names = new Set([...Object.keys(a), ...Object.keys(b)]);
     return [...names].every((name) => isEqual((a as Values)[name], (b as Values)[name]));
 }
+
+const isInternal = (name: string) => ["owner", "connection", "objectKey", "retainOnDelete", "drift"].includes(name);
 
 /**
  * Compares outputs with checked inputs. An input that was left out compares equal: defaults are written out by check,
@@ -34,7 +37,7 @@ export function compare(
     const changed: string[] = [];
     const replacing: string[] = [];
     for (const [name, value] of Object.entries(news)) {
-        if (name === "__provider" || value === undefined) continue;
+        if (name === "__provider" || name === "replaceOnChanges" || value === undefined) continue;
         // An output may say less than its input did: the first port of a range.
         if (isEqual(olds[`${name}Given`] ?? olds[name], value) && !hasUnknown(value)) continue;
         changed.push(name);
@@ -57,5 +60,9 @@ export function compare(
     }
     const drift = olds["drift"];
     if (Array.isArray(drift) && drift.length > 0) changed.push("drift");
-    return { changes: changed.length > 0, replaces: replacing, changed };
+    for (const path of (news["replaceOnChanges"] as string[] | undefined) ?? []) {
+        const [first] = /[^.[\]"]+/.exec(path) ?? [];
+        replacing.push(...changed.filter((name) => name === first || (first === "*" && !isInternal(name))));
+    }
+    return { changes: changed.length > 0, replaces: [...new Set(replacing)], changed };
 }

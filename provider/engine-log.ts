@@ -6,9 +6,9 @@ import { createRequire } from "node:module";
  * which the engine shows on the stack.
  * @param urn of the resource
  */
-export function tell(urn: string, message: string): void {
+export function tell(urn: string, message: string, severity: "INFO" | "WARNING" = "INFO"): void {
     try {
-        logWithEngine(urn, message);
+        logWithEngine(urn, message, severity);
     } catch {
         console.log(message);
     }
@@ -25,7 +25,7 @@ interface EngineClient {
     close(): void;
 }
 
-function logWithEngine(urn: string, message: string): void {
+function logWithEngine(urn: string, message: string, severity: "INFO" | "WARNING"): void {
     const here = createRequire(__filename);
     const { EngineClient } = here("@pulumi/pulumi/proto/engine_grpc_pb.js");
     const { LogRequest, LogSeverity } = here("@pulumi/pulumi/proto/engine_pb.js");
@@ -33,7 +33,7 @@ function logWithEngine(urn: string, message: string): void {
     const { credentials } = createRequire(here.resolve("@pulumi/pulumi/proto/engine_grpc_pb.js"))("@grpc/grpc-js");
     const client: EngineClient = new EngineClient(process.argv[2] ?? "", credentials.createInsecure());
     const request: LogRequest = new LogRequest();
-    request.setSeverity(LogSeverity.INFO);
+    request.setSeverity(LogSeverity[severity]);
     request.setMessage(message);
     request.setUrn(urn);
     client.log(request, (error) => {

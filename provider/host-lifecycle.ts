@@ -1,16 +1,22 @@
 import { randomBytes } from "node:crypto";
-import { compare } from "./compare.js";
+import { compare, isEqual } from "./compare.js";
 import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
 import { hostSchema } from "./kinds/host.js";
+import { type Leavings, letGo } from "./kinds/let-go.js";
 import { routeTo } from "./kinds/overlay-tunnel.js";
-import { checkInputs, completeGet, type Handler, type Props, withoutUndefined } from "./lifecycle.js";
+import {
+    checkInputs,
+    completeGet,
+    type Handler,
+    type Props,
+    refuseOtherMachine,
+    withoutUndefined,
+} from "./lifecycle.js";
 import type { Connection, Hop } from "./model/connection.js";
-import type { HostObject } from "./model/object.js";
 import { formatId, nameStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
-import { Refusal } from "./model/refusal.js";
 import type { HostFacts, World } from "./model/world.js";
-import { sessionOf } from "./sessions.js";
+import { leaveMachine, sessionOf, sessionToDelete } from "./sessions.js";
 
 /** A machine made in the same program is still booting. */
 const bootMs = 60_000;
@@ -73,46 +79,50 @@ async function outputsOf(host: Host, inputs: Props, generation: string): Promise
     });
 }
 
+/** What the manifest still lists for a Host: a killed create is not in the state. What is retained stays. */
+function leftOvers(world: World, hostId: string, owner: Owner): Leavings {
+    const own = [...world.all("network"), ...world.all("sandbox")].filter(
+        (object) =>
+            object.host === hostId &&
+            object.owner.project === owner.project &&
+            object.owner.stack === owner.stack &&
+            !object.retained,
+    );
+    return letGo(new Map(own.map((object) => [object.key, object.adoptedFrom])), owner, world);
+}
+
 /**
- * What is left of a Host's objects, with all that hangs on them: a killed create is in the manifest, not in the state.
- * What was adopted is given back, and what is retained stays.
+ * The connection tells what is on the host how stack configuration calls it, and whether it may be gone. State that says
+ * neither stays as it is until its connection changes: it would list every resource as updated.
  */
-function leftOvers(world: World, hostId: string, owner: Owner): ReadonlyMap<string, HostObject | undefined> {
-    const left = new Map<string, HostObject | undefined>();
-    const isGone = (key: string) => left.has(key) && left.get(key) === undefined;
-    const isOfStack = (object: HostObject) =>
-        object.owner.stack === owner.stack && object.owner.project === owner.project;
-    /** What hangs on what goes goes along; what hangs on what is given back goes when it is this stack's. */
-    const follow = (object: HostObject, ...parents: string[]) => {
-        if (parents.some(isGone)) left.set(object.key, undefined);
-        else if (parents.some((key) => left.has(key)) && isOfStack(object) && !object.retained)
-            left.set(object.key, object.adoptedFrom);
+function carry(inputs: Props, olds: Props): Props {
+    const { connection, deleteUnreachable } = inputs;
+    if (typeof connection !== "object" || connection === null) return inputs;
+    const { name: _, deleteUnreachable: __, ...written } = connection as Connection;
+    if (deleteUnreachable !== true && isEqual(olds["connection"], written)) return { ...inputs, connection: written };
+    const told = {
+        name: (inputs["owner"] as Owner).name,
+        ...(deleteUnreachable === true ? { deleteUnreachable } : {}),
     };
-    for (const object of world.objects.values()) {
-        const isOfHost = (object.kind === "network" || object.kind === "sandbox") && object.host === hostId;
-        if (isOfHost && !object.retained) left.set(object.key, object.adoptedFrom);
-    }
-    for (const object of world.objects.values()) {
-        if (object.kind === "endpoint") follow(object, object.network, object.sandbox);
-        if (object.kind === "overlay-tunnel") follow(object, object.network);
-    }
-    for (const object of world.objects.values()) {
-        if (object.kind === "port-mapping") follow(object, object.endpoint);
-        if (object.kind === "firewall-policy" && object.targets.every((target) => left.has(target)))
-            left.set(object.key, object.targets.every(isGone) ? undefined : object.adoptedFrom);
-    }
-    return left;
+    return { ...inputs, connection: { ...written, ...told } };
 }
 
 /** A Host is a way to a machine and what is known of it; the machine itself is not changed. */
 export const hostHandler: Handler = {
-    check: async (_olds, news) => checkInputs("host", hostSchema, news),
+    async check(olds, news) {
+        const { inputs, failures } = checkInputs("host", hostSchema, news);
+        return { inputs: failures.length > 0 ? inputs : carry(inputs, olds), failures };
+    },
 
-    async diff(_id, olds, news) {
-        const { changes: differs } = compare(olds, news, [], []);
+    async diff(id, olds, news) {
+        const { changes: differs, replaces } = compare(olds, news, [], []);
         const underlayAddress = news["underlayAddress"] ?? olds["underlayAddress"];
-        const changes = differs || addressesOf(news, underlayAddress).address !== olds["address"];
-        return { changes, replaces: [], deleteBeforeReplace: false, stables: ["machineId"] };
+        const isAnother = !isEqual(olds["triggers"] ?? [], news["triggers"] ?? []);
+        const changes = differs || isAnother || addressesOf(news, underlayAddress).address !== olds["address"];
+        // Deletes come first, in this process, and before those of a Host its diff: also when a run before was cut off.
+        if (isAnother) leaveMachine(connectionOf(olds), parseId(id).machineId);
+        if (isAnother) replaces.push("triggers");
+        return { changes, replaces, deleteBeforeReplace: isAnother, stables: ["machineId"] };
     },
 
     async create(inputs) {
@@ -124,11 +134,10 @@ export const hostHandler: Handler = {
 
     async read(id, given) {
         const { generation, machineId } = parseId(id);
-        const props = completeGet(given);
+        const isGet = given["schemaVersion"] === undefined;
+        const props = isGet ? carry(completeGet(given), {}) : given;
         const host = await sessionOf(connectionOf(props));
-        if (host.facts.machineId !== machineId) {
-            throw new Refusal(`another machine answers: its machine id is ${host.facts.machineId}, not ${machineId}.`);
-        }
+        refuseOtherMachine(host, machineId);
         return { id, props: await outputsOf(host, props, generation) };
     },
 
@@ -140,15 +149,18 @@ export const hostHandler: Handler = {
                 ...news,
                 underlayAddress,
                 ...addressesOf(news, underlayAddress),
+                deleteUnreachable: news["deleteUnreachable"],
                 commandConnection: commandConnection(connectionOf(news)),
             }),
         };
     },
 
     async delete(id, props) {
-        const host = await sessionOf(connectionOf(props));
-        if (host.facts.machineId !== parseId(id).machineId) return;
         const owner = props["owner"] as Owner;
+        const { machineId } = parseId(id);
+        const host = await sessionToDelete(connectionOf(props), machineId, owner.urn);
+        if (host === undefined) return;
+        refuseOtherMachine(host, machineId);
         await host.commit({
             owner: `host "${owner.name}" of stack ${nameStack(owner)}`,
             onWait: (message) => tell(owner.urn, message),

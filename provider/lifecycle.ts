@@ -6,6 +6,7 @@ import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
 import { objectKinds } from "./kinds/index.js";
 import { describeObject, type ObjectKind } from "./kinds/kind.js";
+import { letGo } from "./kinds/let-go.js";
 import { placeObject } from "./kinds/placement.js";
 import { describeIssues } from "./kinds/problem.js";
 import { hasUnknown } from "./kinds/unknown.js";
@@ -17,7 +18,7 @@ import type { HostObject } from "./model/object.js";
 import { formatId, type ObjectId, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import { Refusal } from "./model/refusal.js";
 import type { World } from "./model/world.js";
-import { sessionOf } from "./sessions.js";
+import { sessionOf, sessionToDelete } from "./sessions.js";
 
 /** Properties of a resource as the engine passes them. */
 export type Props = Record<string, unknown>;
@@ -50,7 +51,7 @@ export interface Handler {
 }
 
 /** Inputs that every resource has beside its arguments; written by the SDK and by check. */
-const internals = ["__provider", "owner", "connection", "objectKey", "retainOnDelete"] as const;
+const internals = ["__provider", "owner", "connection", "objectKey", "retainOnDelete", "replaceOnChanges"] as const;
 
 /** A change of these touches nothing on the host. */
 const ofTheProgramOnly = new Set(["connection", "objectKey"]);
@@ -116,11 +117,11 @@ export function explain(kind: Kind, props: Props, error: unknown): Error {
     return explained;
 }
 
-function refuseOtherMachine(host: Host, machineId: string): void {
+export function refuseOtherMachine(host: Host, machineId: string): void {
     if (host.facts.machineId === machineId) return;
     throw new Refusal(
         `another machine answers: its machine id is ${host.facts.machineId}, not ${machineId}. ` +
-            "Point the connection at the right machine; for a new machine make a new Host.",
+            "Point the connection at the right machine; if this one takes its place, change the Host's triggers.",
     );
 }
 
@@ -145,15 +146,19 @@ function outputsOf(
     });
 }
 
-/** All references in the inputs point to this machine; an unknown one is looked at when it is known. */
-function refuseMixedMachines(news: Props): string[] {
+/** The machines that inputs refer to, by id, and the input that does; an unknown one is looked at when it is known. */
+function machinesOf(inputs: Props): Map<string, string> {
     const found = new Map<string, string>();
-    for (const [name, value] of Object.entries(news)) {
+    for (const [name, value] of Object.entries(inputs)) {
         const id = (value as { id?: unknown } | null)?.id;
         if (typeof id !== "string" || !id.includes("@")) continue;
         found.set(parseId(id).machineId, name);
     }
-    const [first, second] = found.values();
+    return found;
+}
+
+function refuseMixedMachines(news: Props): string[] {
+    const [first, second] = machinesOf(news).values();
     if (second === undefined) return [];
     return [
         `${first} and ${second} are on different machines. An endpoint joins a sandbox and a network of one host; join hosts with an OverlayNetwork.`,
@@ -169,8 +174,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         const owner = ownerOf(inputs);
         const host = await sessionOf(connectionOf(inputs));
         if (known !== undefined) refuseOtherMachine(host, known.machineId);
-        const hostId = (inputs["host"] as { id?: string } | undefined)?.id;
-        if (hostId !== undefined) refuseOtherMachine(host, parseId(hostId).machineId);
+        for (const machineId of machinesOf(inputs).keys()) refuseOtherMachine(host, machineId);
         const freshGeneration = randomBytes(3).toString("hex");
         const placement = {
             owner,
@@ -247,7 +251,8 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
 
         async delete(id, props) {
             const { key, generation, machineId } = parseId(id);
-            const host = await sessionOf(connectionOf(props));
+            const host = await sessionToDelete(connectionOf(props), machineId, ownerOf(props).urn);
+            if (host === undefined) return;
             refuseOtherMachine(host, machineId);
             const owner = ownerOf(props);
             await host.commit({
@@ -260,12 +265,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
                     const left = withoutLayer(object, generation);
                     // Made anew meanwhile: nothing of this id is there.
                     if (left === object) return new Map();
-                    const dependents = left === undefined ? kind.dependents(object, world) : [];
-                    if (dependents.length > 0) {
-                        const names = dependents.slice(0, 5).map(describeObject).join(", ");
-                        throw new Refusal(`it is still used by ${names}. Remove those first.`);
-                    }
-                    return new Map([[key, left]]);
+                    return letGo(new Map([[key, left]]), ownerOf(props), world);
                 },
             });
         },

@@ -1,35 +1,24 @@
+import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
 import type { Connection } from "./model/connection.js";
+import { mayForget, type Overrides, override, parseOverrides } from "./overrides.js";
+import { isUnanswered } from "./unanswered.js";
 
-/** Stack configuration of this run, secrets decrypted; it overrides what state holds, for destroy too. */
-export interface Overrides {
-    readonly user?: string;
-    readonly privateKey?: string;
-    readonly password?: string;
-    readonly sudoPassword?: string;
-}
+type Configuration = { get(key: string): string | undefined };
 
-let overrides: Overrides = {};
+let configuration: Configuration = { get: () => undefined };
+let overrides: Overrides | undefined;
 
 /** Keeps the configuration that the engine sends once for each kind. */
-export function configure(config: { get(key: string): string | undefined }): void {
-    const entries = (["user", "privateKey", "password", "sudoPassword"] as const).map((name) => [
-        name,
-        config.get(`linuxnet:${name}`),
-    ]);
-    overrides = Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+export function configure(config: Configuration): void {
+    configuration = config;
+    overrides = undefined;
 }
 
-function resolve(connection: Connection, waitMs: number): Connection {
-    const { user, privateKey, password, sudoPassword } = overrides;
-    return {
-        ...connection,
-        waitMs: connection.waitMs ?? waitMs,
-        ...(user === undefined ? {} : { user }),
-        ...(privateKey === undefined ? {} : { privateKey }),
-        ...(password === undefined ? {} : { password }),
-        ...(sudoPassword === undefined || connection.sudo === false ? {} : { sudo: { password: sudoPassword } }),
-    };
+/** Read when it is needed, because a mistake in it is an error of the resource that needs it. @throws Refusal */
+function overridesNow(): Overrides {
+    overrides ??= parseOverrides((key) => configuration.get(key), process.env);
+    return overrides;
 }
 
 const sessions = new Map<string, Promise<Host>>();
@@ -37,15 +26,51 @@ let isWatching = false;
 
 /** The open host of a connection: one shell for the whole life of this process. */
 export async function sessionOf(connection: Connection, waitMs = 0): Promise<Host> {
-    const resolved = resolve(connection, waitMs);
+    const { name: _, deleteUnreachable: __, ...resolved } = override(connection, overridesNow());
     const key = JSON.stringify({ ...resolved, waitMs: 0 });
     const known = sessions.get(key);
     if (known !== undefined) return known;
-    const opening = open(resolved);
+    const opening = open({ ...resolved, waitMs: resolved.waitMs ?? waitMs });
     sessions.set(key, opening);
-    // What failed once may work for the next resource.
-    opening.catch(() => sessions.delete(key));
+    opening.catch((error) => {
+        // What failed once may work for the next resource; a machine that is gone is dialled once for all of them.
+        if (!isUnanswered(error) || !mayForget(connection, overridesNow())) sessions.delete(key);
+    });
     return opening;
+}
+
+const leftMachines = new Set<string>();
+const placeOf = ({ name = "" }: Connection, machineId: string) => `${name} ${machineId}`;
+
+/** From now on nothing is deleted over the connections to this machine. */
+export function leaveMachine(connection: Connection, machineId: string): void {
+    leftMachines.add(placeOf(connection, machineId));
+}
+
+/**
+ * As `sessionOf`, for a delete.
+ * @returns undefined when there is nothing to do: the machine was left, or does not answer and may be gone
+ */
+export async function sessionToDelete(
+    connection: Connection,
+    machineId: string,
+    urn: string,
+): Promise<Host | undefined> {
+    if (leftMachines.has(placeOf(connection, machineId))) return undefined;
+    try {
+        return await sessionOf(connection);
+    } catch (error) {
+        if (!isUnanswered(error)) throw error;
+        const words = (error as Error).message;
+        if (!mayForget(connection, overridesNow()))
+            throw new Error(
+                `${words} If the machine is gone for good, delete with LINUXNET_DELETE_UNREACHABLE=true in the environment, or set ` +
+                    "deleteUnreachable on its Host.",
+            );
+        const forgotten = "It is taken for gone (deleteUnreachable): what it carries is forgotten, not deleted.";
+        tell(urn, `${words} ${forgotten}`, "WARNING");
+        return undefined;
+    }
 }
 
 async function open(connection: Connection): Promise<Host> {

@@ -4,8 +4,8 @@ import type { Many } from "./reference.js";
 /**
  * How a machine is reached. The names are those of `@pulumi/command`. Files, agent sockets, known_hosts and environment
  * defaults are resolved when connecting: state holds what is written here, never the resolved value. A change runs
- * nothing on the host. Stack configuration overrides it at run time, for destroy too: `linuxnet:privateKey`,
- * `linuxnet:password`, `linuxnet:sudoPassword`, `linuxnet:user`, and for each host `linuxnet:hosts`.
+ * nothing on the host. Stack configuration overrides it at run time: `linuxnet:privateKey`, `linuxnet:privateKeyPassword`,
+ * `linuxnet:password`, `linuxnet:sudoPassword`, `linuxnet:user`, and for each host, by its logical name, `linuxnet:hosts`.
  */
 export interface ConnectionArgs {
     /** Name or address of the machine. Required, except for the transport "local". */

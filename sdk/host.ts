@@ -34,7 +34,10 @@ export interface HostArgs extends CommonArgs {
      * them back. In place. @default false
      */
     cooperate?: pulumi.Input<boolean>;
-    /** Delete succeeds, with everything on the host, when the machine is gone for good. In place. @default false */
+    /**
+     * Delete succeeds, of everything on the host, when the machine does not answer: for machines that are gone for good.
+     * `LINUXNET_DELETE_UNREACHABLE=true` in the environment does the same for one run. In place. @default false
+     */
     deleteUnreachable?: pulumi.Input<boolean>;
 }
 

@@ -123,6 +123,8 @@ export abstract class LinuxnetResource<K extends Kind> extends pulumi.CustomReso
                 connection: pulumi.secret(connection),
                 // The engine forgets it without a call: deleting the Host must not sweep it as a left-over.
                 ...(opts.retainOnDelete && definition.kind !== "host" ? { retainOnDelete: true } : {}),
+                // The engine asks a dynamic provider for a verdict only, not for what changed.
+                ...(opts.replaceOnChanges === undefined ? {} : { replaceOnChanges: opts.replaceOnChanges }),
             },
             {
                 ...pulumi.mergeOptions(opts, { additionalSecretOutputs: ["connection", ...secrets] }),

@@ -102,7 +102,7 @@ const problems: readonly [RegExp, { readonly code?: string; readonly level?: str
     [/connect to host (?<host>\S+) port (?<port>\d+): (Connection|Operation) timed out/, { code: "ETIMEDOUT" }],
     [/connect to host (?<host>\S+) port (?<port>\d+): No route to host/, { code: "EHOSTUNREACH" }],
     [/connect to host (?<host>\S+) port (?<port>\d+): Network is unreachable/, { code: "ENETUNREACH" }],
-    [/Connection timed out during banner exchange/, { code: "ETIMEDOUT" }],
+    [/Connection timed out during banner exchange/, { code: "ETIMEDOUT", level: "handshake" }],
     [/(?<text>[Tt]oo many authentication failures)/, {}],
     [/^(?<user>\S+)@(?<host>\S+): Permission denied/, { level: "client-authentication" }],
     [/no matching .* found/, {}],

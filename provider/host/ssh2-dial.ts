@@ -45,7 +45,7 @@ export async function dialSsh2<Result>(
             via?.destroy();
         }, 100).unref();
     };
-    let stage = "did not answer";
+    let stage = silence;
     let deadline: NodeJS.Timeout | undefined;
     try {
         return await new Promise<Result>((resolve, reject) => {
@@ -94,6 +94,8 @@ export async function dialSsh2<Result>(
     }
 }
 
+const silence = "did not answer";
+
 /** @param use is given the stream as soon as it exists, connected or not */
 type Open = (connection: Connection, use: (stream: Duplex) => void) => Promise<Duplex>;
 
@@ -130,6 +132,9 @@ function tooSlow(connection: Connection, stage: string, dialTimeoutMs: number): 
     return new ConnectionError(
         `${describeConnection(connection)}: the host ${stage} within ${dialTimeoutMs / 1000} s. Check that it is up and that no ` +
             `firewall drops TCP ${connection.port ?? 22}, or raise connection.dialTimeoutMs.`,
-        { mayHeal: true },
+        {
+            mayHeal: true,
+            cause: stage === silence ? Object.assign(new Error(stage), { code: "ETIMEDOUT" }) : undefined,
+        },
     );
 }

@@ -65,6 +65,9 @@ const fields = shape({
     waitMs: milliseconds.optional(),
     lockTimeoutMs: milliseconds.default(60_000),
     operationTimeoutMs: milliseconds.default(120_000),
+    // Written by the Host, for what is on it.
+    name: z.string().optional(),
+    deleteUnreachable: z.boolean().optional(),
 });
 
 type Arguments = z.output<typeof fields>;

@@ -5,13 +5,13 @@ import { ipv4, labels, later, shape } from "./schema.js";
 /** The arguments of a Host: a machine itself has nothing in the kernel that is ours, so it is no object of the manifest. */
 export const hostSchema = shape({
     connection,
-    triggers: later("A new machine is a new Host: give it another name.", []),
+    triggers: z.array(z.unknown(), "a list is expected").optional(),
     underlayAddress: ipv4.optional(),
     publicAddress: z.string().min(1, "must not be empty").optional(),
     addressPools: later("Give each Network its subnet."),
     sysctls: later("Set them on the host, or per Sandbox.", {}),
     cooperate: later("Allow forwarding to our bridges in the other firewall.", false),
-    deleteUnreachable: later("Remove the resources from the state with `pulumi state delete`.", false),
+    deleteUnreachable: z.boolean().optional(),
     adopt: later("A Host takes over nothing.", false),
     labels,
 });

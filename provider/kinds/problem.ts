@@ -78,6 +78,9 @@ const secrets = new Set<PropertyKey>([
     "proxy",
     "sudo",
     "key",
+    // Of stack configuration.
+    "sudoPassword",
+    "hosts",
 ]);
 
 /** The value as it was given, unless it may be, or hold, a credential: `ssh://root:password@host` too. */

@@ -37,10 +37,17 @@ export interface Connection {
     readonly keepAliveMs: number;
     readonly lockTimeoutMs: number;
     readonly operationTimeoutMs: number;
+    /** The Host's logical name, by which stack configuration speaks of it; travels with the connection to what is on it. */
+    readonly name?: string;
+    /** The Host's argument, which travels likewise. */
+    readonly deleteUnreachable?: boolean;
 }
 
 /** A login on the way. */
-export type Hop = Omit<Connection, "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs">;
+export type Hop = Omit<
+    Connection,
+    "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs" | "name" | "deleteUnreachable"
+>;
 
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */
 export function describeConnection(connection: Connection): string {

@@ -117,7 +117,7 @@ test("rule 3: an error from any handler is one message without a stack trace, an
     // Pulumi repeats it on the stack.
     expect(inRead).toContain(`\n    ${front}:1: ${refused}\n`);
     expect(await failure(stack.destroy())).toContain(
-        `    error: PortMapping "http" on root@${address}:1: ${refused}\n`,
+        `    error: PortMapping "http" on root@${address}:1: ${refused} If the machine is gone for good, delete with LINUXNET_DELETE_UNREACHABLE=true`,
     );
     await stack.update(() => layout(connection));
 });

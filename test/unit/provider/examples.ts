@@ -38,6 +38,8 @@ export const examples: Readonly<Record<Kind, Props>> = {
         },
         underlayAddress: "192.0.2.10",
         publicAddress: "edge.example.com",
+        triggers: ["image-2"],
+        deleteUnreachable: true,
         labels: { team: "a" },
     },
     network: {

@@ -1,0 +1,46 @@
+import type { HostObject } from "../model/object.js";
+import type { Owner } from "../model/reference.js";
+import { Refusal } from "../model/refusal.js";
+import type { World } from "../model/world.js";
+import { objectKinds } from "./index.js";
+import { describeObject } from "./kind.js";
+
+/** Objects and what is left of them: nothing, or what they were adopted from. */
+export type Leavings = ReadonlyMap<string, HostObject | undefined>;
+
+/**
+ * Objects that go, with what of their stack still hangs on them. The engine deletes dependents first, so what is left has
+ * been forgotten (`deletedWith`, `pulumi state delete`, a killed create) and cannot live alone. What hangs on an object that
+ * is only given back goes too: its owner before knows nothing of it.
+ * @throws Refusal when an object of another stack, or one that is retained, hangs on one that goes
+ */
+export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
+    const left = new Map(roots);
+    const isOwn = ({ owner, retained }: HostObject) =>
+        owner.project === stack.project && owner.stack === stack.stack && !retained;
+    // What is added on the way is visited too.
+    for (const [key, rest] of left) {
+        const object = world.objects.get(key);
+        if (object === undefined) continue;
+        const hanging = objectKinds[object.kind].dependents(object, world);
+        const isGone = (other: HostObject) => left.has(other.key) && left.get(other.key) === undefined;
+        const others = hanging.filter((other) => rest === undefined && !isOwn(other) && !isGone(other));
+        if (others.length > 0) {
+            const names = others
+                .slice(0, 5)
+                .map((other) => `${describeObject(other)}${other.retained ? " (retained)" : ""}`);
+            throw new Refusal(`it is still used by ${names.join(", ")}. Remove those first.`);
+        }
+        for (const other of hanging.filter(isOwn)) {
+            if (left.has(other.key) && (isGone(other) || rest !== undefined)) continue;
+            left.delete(other.key);
+            left.set(other.key, rest === undefined ? undefined : other.adoptedFrom);
+        }
+    }
+    // A policy is an object of its own: it goes with the last of its targets.
+    for (const policy of world.all("firewall-policy")) {
+        const isLast = policy.targets.every((target) => left.has(target) || !world.objects.has(target));
+        if (isLast && isOwn(policy) && !left.has(policy.key)) left.set(policy.key, policy.adoptedFrom);
+    }
+    return left;
+}
