@@ -17,14 +17,17 @@ export interface Pause {
 
 /** Where programs wait for their turn to fail. */
 export interface FaultyHost extends AsyncDisposable {
-    /** Lets the `step`th program (from 1) of each of the next `transactions` fail. */
-    inject(fault: Fault, step: number, transactions: number): Promise<void>;
+    /**
+     * Lets the `step`th program (from 1) of each of the next `transactions` fail.
+     * @param name counts only programs that are told of it, so that one object of several is hit
+     */
+    inject(fault: Fault, step: number, transactions: number, name?: string): Promise<void>;
     /** Lets the `step`th program (from 1) of the next transaction wait. */
     pause(step: number): Promise<Pause>;
     /** Everything works again. How many faults happened since. */
     clear(): Promise<number>;
-    /** Programs that one transaction starts, the longest of those that `work` makes. */
-    countSteps(work: () => Promise<unknown>): Promise<number>;
+    /** Programs that one transaction starts (and tells of `name`), the longest of those that `work` makes. */
+    countSteps(work: () => Promise<unknown>, name?: string): Promise<number>;
 }
 
 const tools = ["ip", "nft", "bridge", "mv", "rm", "rmdir", "mkdir", "umount", "nsenter", "conntrack", "sync"];
@@ -35,12 +38,22 @@ const wrapper = `#!/bin/sh
 real=/usr/sbin/\${0##*/}
 [ -x $real ] || real=/usr/bin/\${0##*/}
 if [ ! -e ${folder}/fault ] || [ ! -e /proc/self/fd/9 ]; then exec $real "$@"; fi
-n=0 left=0 step=0 fault=
+n=0 left=0 step=0 fault= name=
+run() {
+    if [ -z "$name" ]; then exec $real "$@"; fi
+    printf %s "\${input%.}" | $real "$@"
+    exit
+}
+if [ -e ${folder}/name ]; then
+    read -r name <${folder}/name
+    input=$(cat; echo .)
+    case $input$* in *$name*) ;; *) run "$@" ;; esac
+fi
 [ -f ${folder}/$PPID ] && read -r n <${folder}/$PPID
 n=$((n + 1))
 echo $n >${folder}/$PPID
 read -r step left fault <${folder}/fault
-if [ $n -ne $step ] || [ $left -le 0 ]; then exec $real "$@"; fi
+if [ $n -ne $step ] || [ $left -le 0 ]; then run "$@"; fi
 echo $step $((left - 1)) $fault >${folder}/fault
 echo "\${0##*/} $*" >>${folder}/done
 case $fault in
@@ -68,10 +81,11 @@ export async function layFaults(host: LabHost): Promise<FaultyHost> {
         chmod 755 /usr/local/sbin/wrapper; cd /usr/local/sbin; for t in ${tools.join(" ")}; do ln -s wrapper $t; done`,
         { stdin: wrapper },
     );
-    const set = (text: string) =>
-        host.exec(`rm -rf ${folder}; mkdir ${folder}; : >${folder}/done; echo ${text} >${folder}/fault`);
+    const set = (text: string, name?: string) =>
+        host.exec(`rm -rf ${folder}; mkdir ${folder}; : >${folder}/done
+            ${name === undefined ? ":" : `echo ${name} >${folder}/name`}; echo ${text} >${folder}/fault`);
     return {
-        inject: async (fault, step, transactions) => void (await set(`${step} ${transactions} ${fault}`)),
+        inject: async (fault, step, transactions, name) => void (await set(`${step} ${transactions} ${fault}`, name)),
         async pause(step) {
             await set(`${step} 1 pauses`);
             return {
@@ -83,8 +97,8 @@ export async function layFaults(host: LabHost): Promise<FaultyHost> {
             const { stdout } = await host.exec(`rm -f ${folder}/fault; cat ${folder}/done 2>/dev/null | wc -l`);
             return Number(stdout);
         },
-        async countSteps(work) {
-            await set("0 0 none");
+        async countSteps(work, name) {
+            await set("0 0 none", name);
             await work();
             const { stdout } = await host.exec(
                 `rm -f ${folder}/fault; cd ${folder}; cat $(ls | grep '^[0-9]') /dev/null`,
