@@ -129,3 +129,16 @@ test.each([
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
     expect(await snapshotHost(host)).toEqual(before);
 });
+
+test("interruption: a provider that has only checked a preview ends itself when its engine is killed", async () => {
+    // The program goes on for ever, and with it the preview.
+    const endless = `new linuxnet.Host("edge", { connection: values.connection }); setInterval(() => {}, 1000);`;
+    await using project = await makeScript(endless, { connection: host.connection });
+    const run = project.start("preview", "--stack", "test");
+    await printed(run, "edge");
+    const providers = () => project.processes().filter((line) => line.includes("dynamic-provider"));
+    expect(providers()).toHaveLength(1);
+    process.kill(run.pid, "SIGKILL");
+    expect(await run.ended).toBe("SIGKILL");
+    await expect.poll(providers, { timeout: 15_000 }).toEqual([]);
+});
