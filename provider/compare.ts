@@ -1,4 +1,5 @@
 import { hasUnknown, unknown } from "./kinds/unknown.js";
+import { isEqual } from "./model/equal.js";
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -8,15 +9,6 @@ export interface Comparison {
     readonly replaces: string[];
     /** Names of changed properties. */
     readonly changed: string[];
-}
-
-/** Deep equality of plain values. */
-export function isEqual(a: unknown, b: unknown): boolean {
-    if (a === b) return true;
-    if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-    if (Array.isArray(a) !== Array.isArray(b)) return false;
-    const names = new Set([...Object.keys(a), ...Object.keys(b)]);
-    return [...names].every((name) => isEqual((a as Values)[name], (b as Values)[name]));
 }
 
 const isInternal = (name: string) => ["owner", "connection", "objectKey", "retainOnDelete", "drift"].includes(name);

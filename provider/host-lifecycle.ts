@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { compare, isEqual } from "./compare.js";
+import { compare } from "./compare.js";
 import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
 import { hostSchema } from "./kinds/host.js";
@@ -14,6 +14,7 @@ import {
     withoutUndefined,
 } from "./lifecycle.js";
 import type { Connection, Hop } from "./model/connection.js";
+import { isEqual } from "./model/equal.js";
 import { formatId, nameStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import type { HostFacts, World } from "./model/world.js";
 import { leaveMachine, sessionOf, sessionToDelete } from "./sessions.js";

@@ -31,6 +31,8 @@ const maximumBytes = 120;
 
 /** A text as an nft string: quotes and control characters cannot be written in one, so they become spaces. */
 export function nftString(text: string): string {
+    // Nearly all are names of interfaces and chains.
+    if (text.length <= maximumBytes && /^[A-Za-z0-9_.:-]*$/.test(text)) return `"${text}"`;
     let bytes = 0;
     let kept = "";
     // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these are to be replaced

@@ -1,3 +1,4 @@
+import { isEqual } from "../model/equal.js";
 import { type Item, keyOf, rankOf, typeOf } from "./item.js";
 import type { Line } from "./line.js";
 import { deleteLinks } from "./link.js";
@@ -97,15 +98,6 @@ function findLost(old: ReadonlyMap<string, Item>, wanted: ReadonlyMap<string, It
         if (to === undefined || cannotChange || parentLost) lost.add(key);
     }
     return lost;
-}
-
-/** Items are plain values with their properties written in one order, so their text tells. */
-function isEqual(a: Item, b: Item): boolean {
-    return a === b || JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
-}
-
-function sorted(item: Item): unknown {
-    return Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** Keeps the order within each namespace and needs one process for each; nothing on the host waits for an inside. */

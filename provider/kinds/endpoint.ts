@@ -2,15 +2,7 @@ import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
 import { addressKey } from "../kernel/route.js";
-import {
-    contains,
-    formatIpv4,
-    lowestFree,
-    parseIpv4,
-    parseIpv4Cidr,
-    parseIpv4Range,
-    withPrefix,
-} from "../model/address.js";
+import { contains, lowestFree, parseIpv4, parseIpv4Cidr, parseIpv4Range, withPrefix } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
 import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4, parseMac } from "../model/mac.js";
@@ -109,9 +101,7 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
                 "Give ipv4Address, or give the network an ipRange that is yours.",
         );
     }
-    const taken = new Set(
-        [network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)].map(parseIpv4),
-    );
+    const taken = new Set([network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)]);
     const range = network.ipRange === undefined ? subnet : parseIpv4Range(network.ipRange);
     const free = lowestFree(subnet, range, taken);
     if (free === undefined) {
@@ -120,7 +110,7 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
                 `${others.length} are in use. Use a larger subnet or ipRange, or remove endpoints.`,
         );
     }
-    return formatIpv4(free);
+    return free;
 }
 
 function chooseMac(inputs: EndpointInputs, ipv4Address: string, network: NetworkObject, context: Context): string {

@@ -6,7 +6,7 @@ import { endpoint } from "./endpoint.js";
 import { firewallPolicy } from "./firewall-policy.js";
 import type { ObjectKind } from "./kind.js";
 import { network } from "./network.js";
-import { overlayTunnel } from "./overlay-tunnel.js";
+import { overlayTunnel, sharedItems } from "./overlay-tunnel.js";
 import { portMapping } from "./port-mapping.js";
 import { sandbox } from "./sandbox.js";
 
@@ -28,6 +28,7 @@ export function itemsOf(keys: Iterable<string>, world: World): Item[] {
         if (key === "base" && world.base !== undefined) items.push(...baseItems(world.base, world));
         const object = world.objects.get(key);
         if (object !== undefined) items.push(...objectKinds[object.kind].items(object, world));
+        else items.push(...sharedItems(key, world));
     }
     return items;
 }

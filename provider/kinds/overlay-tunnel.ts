@@ -16,7 +16,7 @@ import { macOfIpv4 } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import type { ForeignRoute, HostFacts } from "../model/world.js";
+import type { ForeignRoute, HostFacts, World } from "../model/world.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 
@@ -151,6 +151,22 @@ function addressesOf(ipRange: string): string[] {
     return Array.from({ length: last - first + 1 }, (_, i) => formatIpv4(first + i));
 }
 
+/** Who may send to a port: what tunnels on it have in common. */
+function elementsOf({ port, peers }: OverlayTunnelObject): Item[] {
+    const allow = (set: string, ...key: (string | number)[]): Item => ({ type: "element", family: "inet", set, key });
+    return [allow("tunnel_ports", port), ...peers.map((each) => allow("tunnel_peers", each.underlayAddress, port))];
+}
+
+/** Stands among keys of objects for what all tunnels on a port share; no object has such a key. */
+const sharedPrefix = "tunnels on ";
+
+/** What all tunnels on a port share; nothing when the key is an object's. */
+export function sharedItems(key: string, world: World): Item[] {
+    if (!key.startsWith(sharedPrefix)) return [];
+    const port = Number(key.slice(sharedPrefix.length));
+    return world.all("overlay-tunnel").flatMap((tunnel) => (tunnel.port === port ? elementsOf(tunnel) : []));
+}
+
 /** One host's end of a VXLAN segment. MACs follow from addresses, so all entries are known before any endpoint is. */
 export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     kind: "overlay-tunnel",
@@ -196,16 +212,9 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         const network = world.get("network", object.network);
         if (network === undefined) return [];
         const gateway = addressKey(undefined, network.key, withPrefix(network.gateway, parseIpv4Cidr(network.subnet)));
-        const allow = (set: string, ...key: (string | number)[]): Item => ({
-            type: "element",
-            family: "inet",
-            set,
-            key,
-        });
         const alias = linkAlias(`linuxnet tunnel ${object.name} (${makerOf(object).stack})`);
         const items: Item[] = [
-            allow("tunnel_ports", object.port),
-            ...object.peers.map((each) => allow("tunnel_peers", each.underlayAddress, object.port)),
+            ...elementsOf(object),
             {
                 type: "vxlan",
                 name: object.key,
@@ -232,7 +241,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     *affects(object, world) {
         yield object.network;
         // Tunnels on one port share elements (port, peers): the one that goes must not take the others' along.
-        for (const other of world.all("overlay-tunnel")) if (other.port === object.port) yield other.key;
+        yield `${sharedPrefix}${object.port}`;
         for (const endpoint of world.endpointsOf(object.network)) yield endpoint.key;
     },
 

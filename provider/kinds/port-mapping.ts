@@ -66,16 +66,12 @@ function othersBindings(context: Context): { binding: Binding; owner: PortMappin
 }
 
 /** An address of its own wins over "any"; both together on one port are still one holder too many. */
-function collides(a: Binding, b: Binding): boolean {
+function sharesAddress(a: Pick<Binding, "protocol" | "hostAddress">, b: Binding): boolean {
     const sameAddress = a.hostAddress === undefined || b.hostAddress === undefined || a.hostAddress === b.hostAddress;
-    return a.protocol === b.protocol && sameAddress && meet(a.hostPort, b.hostPort);
+    return a.protocol === b.protocol && sameAddress;
 }
 
-/** Neither published nor, as far as was seen, listened on. */
-function isFree(range: PortRange, context: Context, holderOf: (range: PortRange) => unknown): boolean {
-    const busy = [...(context.facts.busyPorts ?? [])];
-    return holderOf(range) === undefined && !busy.some((port) => meet(range, { first: port, last: port }));
-}
+const portsOf = (range: PortRange) => Array.from({ length: size(range) }, (_, i) => range.first + i);
 
 /** The first free port from 20000 to 32767, below what Linux hands out to clients (ip_local_port_range). */
 function choosePort(length: number, context: Context, fits: (range: PortRange) => boolean): PortRange {
@@ -89,16 +85,17 @@ function choosePort(length: number, context: Context, fits: (range: PortRange) =
 }
 
 function bindingsOf(inputs: MappingInputs, targetPort: PortRange, context: Context): Binding[] {
-    const others = othersBindings(context);
     const addresses: (string | undefined)[] = inputs.hostAddress ?? [undefined];
-    const at = (hostPort: PortRange): Binding[] =>
-        addresses.flatMap((hostAddress) =>
-            inputs.protocol.map((protocol) => defined({ protocol, hostAddress, hostPort, targetPort }) as Binding),
-        );
-    const holderOf = (range: PortRange) =>
-        others.find(({ binding }) => at(range).some((own) => collides(own, binding)));
-    if (inputs.hostPort === undefined)
-        return at(choosePort(size(targetPort), context, (range) => isFree(range, context, holderOf)));
+    const places = addresses.flatMap((hostAddress) =>
+        inputs.protocol.map((protocol) => defined({ protocol, hostAddress }) as Pick<Binding, "protocol">),
+    );
+    const at = (hostPort: PortRange): Binding[] => places.map((place) => ({ ...place, hostPort, targetPort }));
+    const rivals = othersBindings(context).filter(({ binding }) => places.some((own) => sharesAddress(own, binding)));
+    // Neither published nor, as far as was seen, listened on.
+    const taken = new Set(rivals.flatMap(({ binding }) => portsOf(binding.hostPort)));
+    for (const port of context.facts.busyPorts ?? []) taken.add(port);
+    const isFree = (range: PortRange) => portsOf(range).every((port) => !taken.has(port));
+    if (inputs.hostPort === undefined) return at(choosePort(size(targetPort), context, isFree));
     const wanted = parsePortRange(inputs.hostPort);
     if (size(wanted) !== size(targetPort)) {
         if (size(targetPort) > 1) {
@@ -108,14 +105,14 @@ function bindingsOf(inputs: MappingInputs, targetPort: PortRange, context: Conte
         }
         const previous = context.previous?.bindings[0]?.hostPort;
         const stays = previous !== undefined && size(previous) === 1 && meet(previous, wanted);
-        if (stays && isFree(previous, context, holderOf)) return at(previous);
+        if (stays && isFree(previous)) return at(previous);
         // A range for one target port: its first free one, as Docker does.
         for (let port = wanted.first; port <= wanted.last; port++) {
             const range = { first: port, last: port };
-            if (isFree(range, context, holderOf)) return at(range);
+            if (isFree(range)) return at(range);
         }
     }
-    const holder = holderOf(wanted);
+    const holder = rivals.find(({ binding }) => meet(binding.hostPort, wanted));
     if (holder !== undefined) {
         const { binding, owner } = holder;
         throw new Refusal(

@@ -1,5 +1,3 @@
-import { Address4 } from "ip-address";
-
 /** An inclusive range of IPv4 addresses as unsigned numbers. */
 export interface Ipv4Range {
     readonly first: number;
@@ -13,12 +11,17 @@ export interface Ipv4Cidr extends Ipv4Range {
     readonly prefixLength: number;
 }
 
-/** @throws Error when the text is no dotted-quad IPv4 address. */
+const octet = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const dottedQuad = new RegExp(`^${octet}\\.${octet}\\.${octet}\\.${octet}$`);
+
+/**
+ * Not by `ip-address`, which takes 3 us for each: an overlay alone has hundreds of addresses a host.
+ * @throws Error when the text is no dotted-quad IPv4 address.
+ */
 export function parseIpv4(text: string): number {
-    if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(text) || !Address4.isValid(text)) {
-        throw new Error(`"${text}" is not an IPv4 address such as 172.20.0.10`);
-    }
-    return Number(new Address4(text).bigInt());
+    const octets = dottedQuad.exec(text);
+    if (octets === null) throw new Error(`"${text}" is not an IPv4 address such as 172.20.0.10`);
+    return octets.slice(1).reduce((value, each) => value * 256 + Number(each), 0);
 }
 
 export function formatIpv4(value: number): string {
@@ -75,10 +78,11 @@ export function withPrefix(address: string, cidr: Ipv4Cidr): string {
  * The lowest address of `range` that is neither taken nor the network's own first and last address (RFC 919, RFC 950);
  * `undefined` when none is left.
  */
-export function lowestFree(subnet: Ipv4Cidr, range: Ipv4Range, taken: ReadonlySet<number>): number | undefined {
+export function lowestFree(subnet: Ipv4Cidr, range: Ipv4Range, taken: ReadonlySet<string>): string | undefined {
     const small = subnet.prefixLength >= 31;
-    for (let address = range.first; address <= range.last; address++) {
-        if (!small && (address === subnet.first || address === subnet.last)) continue;
+    for (let value = range.first; value <= range.last; value++) {
+        if (!small && (value === subnet.first || value === subnet.last)) continue;
+        const address = formatIpv4(value);
         if (!taken.has(address)) return address;
     }
     return undefined;

@@ -52,11 +52,14 @@ export interface HostFacts {
     readonly hasBridgeNetfilter: boolean;
 }
 
+/** Objects by what they are looked up by. */
+type Index = Map<string, readonly HostObject[]>;
+
 /** Every object of one host, of all stacks. A value: `with` gives a new one. */
 export class World {
     readonly objects: ReadonlyMap<string, HostObject>;
     readonly base: BaseObject | undefined;
-    #index: Map<string, HostObject[]> | undefined;
+    #index: Index | undefined;
 
     constructor(objects: ReadonlyMap<string, HostObject>, base: BaseObject | undefined) {
         this.objects = objects;
@@ -70,11 +73,27 @@ export class World {
             if (object === undefined) objects.delete(key);
             else objects.set(key, object);
         }
-        return new World(objects, this.base);
+        const world = this.#passOn(new World(objects, this.base));
+        for (const [key, object] of changes) world.#enter(this.objects.get(key), object);
+        return world;
     }
 
     withBase(base: BaseObject | undefined): World {
-        return new World(this.objects, base);
+        return this.#passOn(new World(this.objects, base));
+    }
+
+    /**
+     * The newest world is the one that is asked, so it gets the index of the one before, which makes its own anew when it
+     * is asked again: to index all objects for each of many operations would grow with the square of their number.
+     */
+    #passOn(world: World): World {
+        world.#index = this.#index;
+        this.#index = undefined;
+        return world;
+    }
+
+    #enter(before: HostObject | undefined, after: HostObject | undefined): void {
+        if (this.#index !== undefined) enter(this.#index, before, after);
     }
 
     get<K extends keyof OfKind>(kind: K, key: string): OfKind[K] | undefined {
@@ -119,28 +138,49 @@ export class World {
     }
 }
 
-function buildIndex(objects: Iterable<HostObject>): Map<string, HostObject[]> {
-    const index = new Map<string, HostObject[]>();
-    const enter = (entry: string, object: HostObject) => {
-        const list = index.get(entry);
-        if (list === undefined) index.set(entry, [object]);
-        else if (list.at(-1) !== object) list.push(object);
-    };
-    for (const object of objects) {
-        enter(`kind ${object.kind}`, object);
-        enter(`owner ${object.owner.urn}`, object);
-        if (object.kind === "endpoint") {
-            enter(`endpoints ${object.sandbox}`, object);
-            enter(`endpoints ${object.network}`, object);
-        }
-        if (object.kind === "port-mapping") enter(`mappings ${object.endpoint}`, object);
-        if (object.kind === "overlay-tunnel") enter(`tunnels ${object.network}`, object);
-        if (object.kind === "firewall-policy") {
-            for (const target of object.targets) enter(`policies ${target}`, object);
+/** What an object is found by. */
+function entriesOf(object: HostObject): Set<string> {
+    const entries = new Set([`kind ${object.kind}`, `owner ${object.owner.urn}`]);
+    switch (object.kind) {
+        case "endpoint":
+            entries.add(`endpoints ${object.sandbox}`).add(`endpoints ${object.network}`);
+            break;
+        case "port-mapping":
+            entries.add(`mappings ${object.endpoint}`);
+            break;
+        case "overlay-tunnel":
+            entries.add(`tunnels ${object.network}`);
+            break;
+        case "firewall-policy":
+            for (const target of object.targets) entries.add(`policies ${target}`);
             for (const rule of [...(object.ingress ?? []), ...(object.egress ?? [])]) {
-                for (const peer of rule.peers) if ("object" in peer) enter(`peers ${peer.object}`, object);
+                for (const peer of rule.peers) if ("object" in peer) entries.add(`peers ${peer.object}`);
             }
+    }
+    return entries;
+}
+
+function buildIndex(objects: Iterable<HostObject>): Index {
+    const index = new Map<string, HostObject[]>();
+    for (const object of objects) {
+        for (const entry of entriesOf(object)) {
+            const list = index.get(entry);
+            if (list === undefined) index.set(entry, [object]);
+            else list.push(object);
         }
     }
     return index;
+}
+
+/** Puts one object in the place of another. Lists are made anew: somebody may still hold one. */
+function enter(index: Index, before: HostObject | undefined, after: HostObject | undefined): void {
+    const old = before === undefined ? new Set<string>() : entriesOf(before);
+    const wanted = after === undefined ? new Set<string>() : entriesOf(after);
+    for (const entry of new Set([...old, ...wanted])) {
+        const list = index.get(entry) ?? [];
+        const at = before !== undefined && old.has(entry) ? list.indexOf(before) : list.length;
+        const now = list.toSpliced(at, 1, ...(after !== undefined && wanted.has(entry) ? [after] : []));
+        if (now.length > 0) index.set(entry, now);
+        else index.delete(entry);
+    }
 }

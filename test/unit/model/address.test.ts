@@ -132,13 +132,14 @@ test("allocation: gives the lowest free address, never the first, the last or a 
             const size = subnet.last - subnet.first + 1;
             const [low, high] = [a % size, b % size].sort((x, y) => x - y) as [number, number];
             const range = { first: subnet.first + low, last: subnet.first + high };
-            const taken = new Set(offsets.map((offset) => subnet.first + offset));
+            const taken = new Set(offsets.map((offset) => formatIpv4(subnet.first + offset)));
             const isUsable = (address: number) =>
-                !taken.has(address) && (prefixLength >= 31 || (address !== subnet.first && address !== subnet.last));
-            const usable: number[] = [];
+                !taken.has(formatIpv4(address)) &&
+                (prefixLength >= 31 || (address !== subnet.first && address !== subnet.last));
+            const usable: string[] = [];
             for (let address = range.first; address <= range.last; address++)
-                if (isUsable(address)) usable.push(address);
-            const given: number[] = [];
+                if (isUsable(address)) usable.push(formatIpv4(address));
+            const given: string[] = [];
             for (
                 let next = lowestFree(subnet, range, taken);
                 next !== undefined;

@@ -137,3 +137,36 @@ test("world: an object is found under its own kind only", () => {
     expect(world.get("sandbox", "a")).toBe(sandbox);
     expect(world.get("network", "a")).toBeUndefined();
 });
+
+test("world: after changes every look-up finds what a world made at once finds, in the new one and in the old", () => {
+    const keys = ["a", "b", "c", "d", "sa", "na", "sb", "nb"];
+    const sorted = (list: readonly HostObject[]) => list.map((each) => each.key).sort();
+    const found = (world: World) => [
+        ...keys.flatMap((key) => [
+            sorted(world.endpointsOf(key)),
+            sorted(world.mappingsOf(key)),
+            sorted(world.tunnelsOf(key)),
+            sorted(world.policiesOn(key)),
+            sorted(world.policiesAbout(key)),
+        ]),
+        ...(["sandbox", "endpoint", "port-mapping", "overlay-tunnel", "firewall-policy"] as const).map((kind) =>
+            sorted(world.all(kind)),
+        ),
+    ];
+    const made = ({ objects }: World) => new World(new Map(objects), undefined);
+    const steps = fc.array(fc.tuple(objects, fc.nat({ max: 3 })), { maxLength: 5 });
+    fc.assert(
+        fc.property(objects, steps, (first, list) => {
+            let world = new World(first as Map<string, HostObject>, undefined);
+            found(world);
+            for (const [changes, part] of list) {
+                const gone = [...world.objects.keys()].filter((_key, i) => i % 4 === part);
+                const removals = gone.map((key) => [key, undefined] as const);
+                const before = world;
+                world = before.with(new Map([...removals, ...(changes as Map<string, HostObject>)]));
+                expect(found(world)).toEqual(found(made(world)));
+                if (part === 0) expect(found(before)).toEqual(found(made(before)));
+            }
+        }),
+    );
+});
