@@ -9,6 +9,7 @@ export interface Meaning {
     affectedBy(keys: Iterable<string>, world: World): Set<string>;
     withParents(keys: Iterable<string>, world: World): Set<string>;
     buildBase(facts: HostFacts): BaseObject;
+    upgradeBase(base: BaseObject): BaseObject;
 }
 
 /** Objects to put, or to take out (`undefined`), worked out from the newest state of the host. */
@@ -51,7 +52,8 @@ export function draft(
         for (const key of change.keys()) changed.add(key);
         worldAfter = worldAfter.with(change);
     }
-    const base = worldAfter.objects.size === 0 ? undefined : (world.base ?? meaning.buildBase(facts));
+    const known = world.base ?? meaning.buildBase(facts);
+    const base = worldAfter.objects.size === 0 ? undefined : meaning.upgradeBase(known);
     worldAfter = worldAfter.withBase(base);
     let keys = new Set([...meaning.affectedBy(changed, world), ...meaning.affectedBy(changed, worldAfter)]);
     if (repair) keys = new Set([...meaning.withParents(keys, world), ...meaning.withParents(keys, worldAfter)]);

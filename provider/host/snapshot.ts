@@ -1,4 +1,4 @@
-import { restoreScriptPath, restoreUnitPath } from "../kernel/file.js";
+import { observedFiles } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
 import { recoverScript } from "../kernel/restore.js";
@@ -17,7 +17,7 @@ import { quote } from "./quote.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
 /** Paths whose existence tells whether an item is there. */
-const observedPaths = ["/proc/sys/net/bridge", restoreScriptPath, restoreUnitPath];
+const observedPaths = ["/proc/sys/net/bridge"];
 
 const families = ["inet", "bridge"] as const;
 
@@ -99,6 +99,9 @@ export function snapshotScript(items: readonly Item[]): string {
         ]),
         "echo '@@ paths'",
         `for f in ${observedPaths.join(" ")}; do if [ -e $f ]; then echo $f; fi; done`,
+        ...(items.some(({ type }) => type === "restore-script")
+            ? observedFiles.map((path) => `if [ -s ${path} ]; then echo '@@ file ${path}'; cat ${path}; echo; fi`)
+            : []),
         "echo '@@ end'",
         "",
     ].join("\n");
@@ -187,5 +190,8 @@ export function parseSnapshot(stdout: string): Snapshot {
         fdb: parseFdb(parseJsonLines<FdbJson[]>(sections.get("fdb")).flat()),
         tables: new Map(families.map((family) => [family, parseTable(sections.get(`nft ${family}`))])),
         paths: new Set((sections.get("paths") ?? "").split("\n").filter((path) => path !== "")),
+        files: new Map(
+            [...sections].flatMap(([name, body]) => (name.startsWith("file ") ? [[name.slice(5), body]] : [])),
+        ),
     };
 }

@@ -11,12 +11,16 @@ export const recoverScript = `if [ -s $r/undo ]; then
 fi
 `;
 
+/** Goes up with every change of the script or a unit: a host that has older ones gets these with its next operation. */
+export const restoreVersion = 2;
+
 /**
  * Puts back everything that the manifest of a host says, in one pass and without Pulumi. The fragments beside the objects
  * hold the planner's own lines: `<rank> <tool> <namespace or -> <text>`. What is there already stays as it is; the two nft
  * tables are replaced in one transaction.
  */
 export const restoreScript = `#!/bin/sh
+# linuxnet-restore ${restoreVersion}
 # Rebuilds what pulumi-linuxnet put on this host; safe to run at any time. See docs/host.md of the project.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 export PATH LC_ALL
@@ -78,15 +82,15 @@ grep -vE 'File exists|Command failed |already exists' $t/errors >&2
 echo "linuxnet: restored $(wc -l <$t/objects) objects, $(wc -l <$t/ruleset) nft statements, $(cat $t/ip@* | wc -l) ip commands"
 `;
 
-export const restoreUnit = `[Unit]
+export const restoreUnit = `# linuxnet-restore ${restoreVersion}
+[Unit]
 Description=Networks, sandboxes and published ports of pulumi-linuxnet
 After=network-pre.target systemd-modules-load.service systemd-sysctl.service nftables.service firewalld.service
 # They make the interfaces whose forwarding is switched on.
 After=networking.service systemd-networkd.service NetworkManager.service
 Wants=network-pre.target
 Before=network.target
-# A firewall that is restarted or reloaded may flush all tables.
-PartOf=nftables.service firewalld.service
+# A firewall that is reloaded may flush all tables.
 ReloadPropagatedFrom=nftables.service firewalld.service
 
 [Service]
@@ -97,4 +101,21 @@ ExecReload=/bin/sh /var/lib/linuxnet/restore
 
 [Install]
 WantedBy=multi-user.target
+`;
+
+/** The one above is active from boot on, so that reloads reach it; a firewall that is started later needs one that is not. */
+export const firewallUnit = `# linuxnet-restore ${restoreVersion}
+[Unit]
+Description=Rules of pulumi-linuxnet after a start of another firewall
+After=nftables.service firewalld.service
+# At boot linuxnet-restore.service does all of it.
+Before=linuxnet-restore.service
+ConditionPathExists=/run/linuxnet
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /var/lib/linuxnet/restore
+
+[Install]
+WantedBy=nftables.service firewalld.service
 `;

@@ -74,4 +74,6 @@ export interface Snapshot {
     readonly tables: ReadonlyMap<string, TableSnapshot>;
     /** Paths that exist, of those that were asked for. */
     readonly paths: ReadonlySet<string>;
+    /** Content of files that were asked for, by path. */
+    readonly files: ReadonlyMap<string, string>;
 }

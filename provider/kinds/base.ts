@@ -1,4 +1,5 @@
 import type { Item } from "../kernel/item.js";
+import { restoreVersion } from "../kernel/restore.js";
 import type { BaseObject } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
 
@@ -13,13 +14,22 @@ export function buildBase(facts: HostFacts): BaseObject {
         loadedBridgeNetfilter: !facts.hasBridgeNetfilter,
         madeNetnsDirectory: !facts.hasNetnsDirectory,
         hasSystemd: facts.capabilities.includes("systemd"),
+        restoreVersion,
     };
 }
 
+/** The same, with what this provider installs when that is newer: its next operation brings it. */
+export function upgradeBase(base: BaseObject): BaseObject {
+    return versionOf(base) < restoreVersion ? { ...base, restoreVersion } : base;
+}
+
+const versionOf = (base: BaseObject) => base.restoreVersion ?? 1;
+
 /** What all objects of a host share: tables, forwarding on the uplinks, /run/netns. */
 export function baseItems(base: BaseObject, world: World): Item[] {
-    const items: Item[] = [{ type: "ruleset" }, { type: "restore-script" }];
-    if (base.hasSystemd) items.push({ type: "restore-unit" });
+    const version = versionOf(base);
+    const items: Item[] = [{ type: "ruleset" }, { type: "restore-script", version }];
+    if (base.hasSystemd) items.push({ type: "restore-unit", version });
     if (base.madeNetnsDirectory) items.push({ type: "netns-directory" });
     if (base.loadedBridgeNetfilter) items.push({ type: "bridge-netfilter" });
     // A bridge of others that is a network by now is no uplink any more.

@@ -169,4 +169,6 @@ export interface BaseObject {
     readonly madeNetnsDirectory: boolean;
     /** systemd runs the host, so its restore service is installed. */
     readonly hasSystemd?: boolean;
+    /** Version of the restore script and its units. @default 1 */
+    readonly restoreVersion?: number;
 }

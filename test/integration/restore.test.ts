@@ -80,3 +80,53 @@ test("restore: what a power cut left of a transaction is never used, and stops n
     }
     expect(await snapshotHost(host)).toEqual(before);
 });
+
+test("restore: a newer provider brings its script with its next operation, an older one leaves it", async () => {
+    await using host = await createHost();
+    await using stack = await openStack(host);
+    const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+    const readScript = async () => (await host.exec("cat /var/lib/linuxnet/restore")).stdout;
+    const current = await readScript();
+    const rewrite = async (version: number, script: string) => {
+        const [, line] =
+            /"restoreVersion":(\d+)/.exec((await host.exec("cat /var/lib/linuxnet/objects/base.json")).stdout) ?? [];
+        await host.exec(
+            `sed -i 's/"restoreVersion":${line}/"restoreVersion":${version}/' /var/lib/linuxnet/objects/base.json
+            cat >/var/lib/linuxnet/restore`,
+            { stdin: script },
+        );
+        await reconnect();
+    };
+    await rewrite(1, "#!/bin/sh\necho an old one\n");
+    expect(await front.refresh()).toEqual([]);
+    const [web] = await Promise.all([stack.sandbox("web"), stack.sandbox("api")]);
+    expect(await readScript()).toBe(current);
+
+    const later = current.replace(/linuxnet-restore \d+/, "linuxnet-restore 99");
+    await rewrite(99, later);
+    await web.delete();
+    expect(await front.refresh()).toEqual([]);
+    expect(await readScript()).toBe(later);
+    await rewrite(Number(/linuxnet-restore (\d+)/.exec(current)?.[1]), current.slice(0, 500));
+    expect(await front.refresh()).toEqual(["restore-script: version is 0, not 2"]);
+    expect(await front.update({})).toBe("update");
+    expect(await readScript()).toBe(current);
+});
+
+test("restore: 300 endpoints come back in one pass", async () => {
+    await using host = await createHost();
+    await using stack = await openStack(host);
+    const front = await stack.network("front", { subnet: "172.20.0.0/22" });
+    const joined = await Promise.all(Array.from({ length: 300 }, (_, i) => stack.join(`s${i}`, front)));
+    await forgetAsByReboot(host);
+    const started = performance.now();
+    const { stdout, stderr } = await host.exec("sh /var/lib/linuxnet/restore", { timeoutMs: 60_000 });
+    console.log(`300 endpoints: ${((performance.now() - started) / 1000).toFixed(1)} s; ${stdout}`);
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^linuxnet: restored 602 objects/);
+    await reconnect();
+    const drifts = await Promise.all(
+        joined.flatMap(({ sandbox, endpoint }) => [sandbox.refresh(), endpoint.refresh()]),
+    );
+    expect(drifts.flat()).toEqual([]);
+});

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { restoreScriptPath, restoreUnitPath } from "../../../provider/kernel/file.js";
+import { restoreScriptPath } from "../../../provider/kernel/file.js";
 import { type Item, keyOf, typeOf } from "../../../provider/kernel/item.js";
 import { isEmpty, plan } from "../../../provider/kernel/plan.js";
-import { restoreScript, restoreUnit } from "../../../provider/kernel/restore.js";
+import { firewallUnit, restoreScript, restoreUnit } from "../../../provider/kernel/restore.js";
 import { baseTables, renderBase } from "../../../provider/kernel/ruleset.js";
 import { printLine } from "./print.js";
 
@@ -15,6 +15,11 @@ interface Case<I extends Item> {
 }
 
 type Cases = { [T in Item["type"]]: Case<Extract<Item, { type: T }>> };
+
+const unitFiles = [
+    `file /etc/systemd/system/linuxnet-restore.service ${restoreUnit}`,
+    `file /etc/systemd/system/linuxnet-firewall.service ${firewallUnit}`,
+];
 
 // The type makes the table complete: a new type of item without a row does not compile.
 const cases: Cases = {
@@ -79,24 +84,32 @@ const cases: Cases = {
         ],
     },
     "restore-script": {
-        item: { type: "restore-script" },
+        item: { type: "restore-script", version: 1 },
         add: [`file ${restoreScriptPath} ${restoreScript}`],
         remove: [`command rm -f ${restoreScriptPath}`],
-        changes: [],
+        changes: [{ to: { version: 2 }, lines: [`file ${restoreScriptPath} ${restoreScript}`] }],
     },
     "restore-unit": {
-        item: { type: "restore-unit" },
+        item: { type: "restore-unit", version: 1 },
         add: [
-            `file ${restoreUnitPath} ${restoreUnit}`,
-            "command systemctl --quiet enable linuxnet-restore.service",
+            ...unitFiles,
+            "command systemctl --quiet enable linuxnet-restore.service linuxnet-firewall.service",
             "command systemctl --no-block start linuxnet-restore.service",
         ],
         remove: [
-            "command systemctl --quiet --now disable linuxnet-restore.service",
-            `command rm -f ${restoreUnitPath}`,
+            "command systemctl --quiet --now disable linuxnet-restore.service linuxnet-firewall.service",
+            "command rm -f /etc/systemd/system/linuxnet-restore.service /etc/systemd/system/linuxnet-firewall.service",
             "command systemctl daemon-reload",
         ],
-        changes: [],
+        changes: [
+            {
+                to: { version: 2 },
+                lines: [
+                    ...unitFiles,
+                    "command systemctl --quiet reenable linuxnet-restore.service linuxnet-firewall.service",
+                ],
+            },
+        ],
     },
     "netns-directory": {
         item: { type: "netns-directory" },

@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import { observedFiles, restoreScriptPath } from "../../../provider/kernel/file.js";
+import { type Item, observe } from "../../../provider/kernel/item.js";
+import { firewallUnit, restoreScript, restoreUnit, restoreVersion } from "../../../provider/kernel/restore.js";
+import type { Snapshot } from "../../../provider/kernel/snapshot.js";
+import { baseItems, upgradeBase } from "../../../provider/kinds/base.js";
+import { empty } from "../kinds/build.js";
+
+test("restore: a changed script or unit has a version of its own, or hosts would keep the old one", () => {
+    const text = [restoreScript, restoreUnit, firewallUnit]
+        .join("\n")
+        .replaceAll(`linuxnet-restore ${restoreVersion}`, "");
+    expect({ version: restoreVersion, sha256: createHash("sha256").update(text).digest("hex").slice(0, 16) }).toEqual({
+        version: 2,
+        // When this differs: raise restoreVersion, and write both here.
+        sha256: "5449d169f9b648dc",
+    });
+});
+
+const contents = [restoreScript, restoreUnit, firewallUnit];
+
+/** The versions that a host shows whose files say this; `undefined`: the file is not there. */
+function versionsOf(...texts: readonly (string | undefined)[]): (number | undefined)[] {
+    const files = observedFiles.flatMap((path, i) => (texts[i] === undefined ? [] : [[path, texts[i]] as const]));
+    const snapshot: Snapshot = {
+        namespaces: new Map(),
+        neighbours: new Set(),
+        fdb: new Set(),
+        tables: new Map(),
+        paths: new Set(),
+        files: new Map(files),
+    };
+    const items: Item[] = [
+        { type: "restore-script", version: restoreVersion },
+        { type: "restore-unit", version: restoreVersion },
+    ];
+    const seen = new Map(
+        observe(items, snapshot).map((item) => [item.type, "version" in item ? item.version : undefined]),
+    );
+    return [seen.get("restore-script"), seen.get("restore-unit")];
+}
+
+const newer = (text: string) =>
+    text.replace(`linuxnet-restore ${restoreVersion}`, `linuxnet-restore ${restoreVersion + 5}`);
+
+test.each([
+    ["as they are written", contents, [restoreVersion, restoreVersion]],
+    ["not there", [], [undefined, undefined]],
+    ["cut short", contents.map((text) => text.slice(0, 60)), [0, 0]],
+    ["empty", contents.map(() => ""), [1, 1]],
+    ["of the first version", ["#!/bin/sh\necho\n", "[Unit]\n"], [1, 1]],
+    ["of a newer provider", contents.map(newer), [restoreVersion + 5, restoreVersion + 5]],
+    ["without one of the units", contents.slice(0, 2), [restoreVersion, 1]],
+])("restore: files %s", (_title, texts, versions) => {
+    expect(observedFiles[0]).toBe(restoreScriptPath);
+    expect(versionsOf(...texts)).toEqual(versions);
+});
+
+test("restore: a base of an older provider is brought up, that of a newer one is left", () => {
+    const { base } = empty;
+    if (base === undefined) throw new Error("no base");
+    const { restoreVersion: _none, ...first } = base;
+    expect(baseItems(first, empty)).toContainEqual({ type: "restore-script", version: 1 });
+    expect(upgradeBase(first)).toEqual(base);
+    expect(upgradeBase(base)).toBe(base);
+    const later = { ...base, restoreVersion: restoreVersion + 1 };
+    expect(upgradeBase(later)).toBe(later);
+});
