@@ -15,6 +15,8 @@ export default defineConfig({
     test: {
         // They wait for hosts and engines most of the time: three at once on two cores take 40 % of the time of one.
         maxWorkers: 3,
+        // Random walks run side by side in one of them.
+        maxConcurrency: 3,
         projects: [
             { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 10_000 } },
             {

@@ -10,8 +10,8 @@ export type Fault = (typeof faults)[number];
 
 /** A step that waits. */
 export interface Pause {
-    /** Resolves when the step is reached. */
-    reached(): Promise<void>;
+    /** Whether the step was reached, as soon as it is; false after `clear`. */
+    reached(): Promise<boolean>;
     resume(): Promise<void>;
 }
 
@@ -89,7 +89,12 @@ export async function layFaults(host: LabHost): Promise<FaultyHost> {
         async pause(step) {
             await set(`${step} 1 pauses`);
             return {
-                reached: async () => void (await host.exec(`until [ -e ${folder}/reached ]; do sleep 0.01; done`)),
+                async reached() {
+                    const { stdout } = await host.exec(
+                        `until [ -e ${folder}/reached ] || [ ! -e ${folder}/fault ]; do sleep 0.01; done; ls ${folder}`,
+                    );
+                    return stdout.includes("reached");
+                },
                 resume: async () => void (await host.exec(`: >${folder}/go`)),
             };
         },

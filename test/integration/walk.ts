@@ -2,6 +2,7 @@ import type { LabHost } from "../../lab/index.js";
 import type { Props } from "../../provider/lifecycle.js";
 import { openStack, type Resource, type Stack } from "./driver.js";
 import { type FaultyHost, faults } from "./faults.js";
+import type { ProviderProcess } from "./provider-process.js";
 
 /** A source of the same choices for the same seed (mulberry32). */
 export interface Dice {
@@ -194,6 +195,7 @@ export class Walk {
         readonly stack: Stack,
         readonly dice: Dice,
         readonly faulty: FaultyHost,
+        readonly provider: ProviderProcess,
     ) {}
 
     #resolve = (value: unknown): unknown => {
@@ -334,14 +336,26 @@ export class Walk {
     async #crash(): Promise<void> {
         const batch = this.#chooseBatch(1 + this.dice.below(3));
         const [fault, step, transactions] = [
-            this.dice.one([...faults, "cuts"] as const),
+            this.dice.one([...faults, "kills the provider"] as const),
             1 + this.dice.below(10),
             this.dice.one([1, 2, 99]),
         ];
         this.log.push(`crash: step ${step} of ${transactions} transactions ${fault}`);
+        if (fault === "kills the provider") return this.#killProvider(batch, step);
         await this.faulty.inject(fault, step, transactions);
         await this.#run(batch);
         this.crashes += await this.faulty.clear();
+    }
+
+    async #killProvider(batch: readonly (() => Promise<void>)[], step: number): Promise<void> {
+        const paused = await this.faulty.pause(step);
+        const ended = this.#run(batch).then(() => this.faulty.clear());
+        if (await paused.reached()) {
+            await this.provider.kill();
+            await paused.resume();
+            this.crashes++;
+        }
+        await ended;
     }
 
     /** Somebody changes the host behind the provider's back. */
@@ -422,8 +436,8 @@ export class Walk {
 
     /** The same program on another host, created in one go; what the provider chose is written out. */
     async createFresh(host: LabHost): Promise<Stack> {
-        const stack = await openStack(host);
-        const fresh = new Walk(host, stack, this.dice, this.faulty);
+        const stack = await openStack(host, { provider: this.provider });
+        const fresh = new Walk(host, stack, this.dice, this.faulty, this.provider);
         for (const wave of waves) {
             const due = wave.flatMap((slot) => this.#live.get(slot.name) ?? []);
             await fresh.#run(
