@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import type { AnyAuthMethod, ParsedKey } from "ssh2";
 import { type Connection, describeConnection } from "../model/connection.js";
 import { expandHome } from "./home-path.js";
+import { convertPkcs8 } from "./pkcs8-key.js";
 import { ConnectionError } from "./shell.js";
 
 /** What is tried to log in, in order, and how each is called in messages (never its contents). */
@@ -100,7 +101,13 @@ export async function readKey(source: KeySource, connection: Connection): Promis
         }
     }
     const { utils } = (await import("ssh2")).default;
-    const parsed = utils.parseKey(text, connection.privateKeyPassword);
+    let parsed: ParsedKey | Error;
+    try {
+        const { privateKeyPassword } = connection;
+        parsed = utils.parseKey(convertPkcs8(text, privateKeyPassword), privateKeyPassword);
+    } catch (error) {
+        parsed = error as Error;
+    }
     if (!(parsed instanceof Error)) {
         if (parsed.isPrivateKey()) return parsed;
         throw refuse("is a public key. Give the private one.");

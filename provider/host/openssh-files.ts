@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Connection } from "../model/connection.js";
 import type { KeySource } from "./credentials.js";
 import { expandHome } from "./home-path.js";
+import { convertPkcs8 } from "./pkcs8-key.js";
 
 /** What `ssh` takes as files only, in a private folder that is gone when the login is done. */
 export interface OpensshFiles {
@@ -39,7 +40,7 @@ export function writeOpensshFiles(connection: Connection, source: KeySource | un
     try {
         chmodSync(folder, 0o700);
         return {
-            ...(source?.text === undefined ? {} : { key: write("key", completeLines(source.text)) }),
+            ...(source?.text === undefined ? {} : { key: write("key", completeLines(simplify(source.text))) }),
             ...(source?.path === undefined ? {} : { key: expandHome(source.path) }),
             ...(connection.certificate === undefined
                 ? {}
@@ -57,6 +58,15 @@ export function writeOpensshFiles(connection: Connection, source: KeySource | un
     } catch (error) {
         remove();
         throw error;
+    }
+}
+
+/** OpenSSH before 9.6 reads no ed25519 key in PKCS #8. A text that is no key, or wants a passphrase, is for ssh to refuse. */
+function simplify(text: string): string {
+    try {
+        return convertPkcs8(text);
+    } catch {
+        return text;
     }
 }
 

@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import ssh2 from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createHost, type LabHost } from "../../lab/index.js";
 import { generateKeyPair } from "../../lab/key-pair.js";
+import { convertPkcs8 } from "../../provider/host/pkcs8-key.js";
 import { connectionTo, openUsing, refusalOf } from "./host-connection.js";
 
 const within = { timeoutMs: 20_000 };
@@ -117,12 +119,57 @@ test.each([
     expect(await shell.run("id -u", within)).toEqual(isRoot);
 });
 
-test("login: takes an encrypted key file", async () => {
-    const path = await makeKey("accepted", "secret words");
-    await host.exec("cat >>/etc/ssh/authorized_keys/root", { stdin: (await execa("cat", [`${path}.pub`])).stdout });
-    const changes = { privateKey: undefined, privateKeyFile: path, privateKeyPassword: "secret words" };
-    await using byFile = await openUsing(connectionTo(host, changes));
-    expect(await byFile.run("id -u", within)).toEqual(isRoot);
+const passphrase = "secret words";
+
+/** How to make a key, and its passphrase when it gets one. */
+const keyForms: readonly [string, (path: string, passphrase: string) => string[]][] = [
+    ...["ed25519", "ecdsa", "rsa"].flatMap((type) =>
+        [...(type === "ed25519" ? ["RFC4716"] : ["RFC4716", "PEM", "PKCS8"])].map((form): (typeof keyForms)[number] => [
+            `${type} in ${form === "RFC4716" ? "OpenSSH's own form" : form}`,
+            (path, words) => ["ssh-keygen", "-q", "-t", type, "-m", form, "-N", words, "-f", path],
+        ]),
+    ),
+    [
+        "ed25519 in PKCS8",
+        (path, words) => [
+            ...["openssl", "genpkey", "-algorithm", "ed25519", "-out", path],
+            ...(words === "" ? [] : ["-aes256", "-pass", `pass:${words}`]),
+        ],
+    ],
+];
+
+test.each(
+    keyForms.flatMap(([name, command]) =>
+        ["", passphrase].map((words) => [words === "" ? name : `${name}, encrypted`, command, words] as const),
+    ),
+)("login: takes a key of %s, as file and as text", async (_name, command, words) => {
+    const path = join(mkdtempSync(join(folder, "form-")), "key");
+    const [file = "", ...args] = command(path, words);
+    await execa(file, args);
+    const text = readFileSync(path, "utf8");
+    // ssh-keygen cannot read every form.
+    const { utils } = ssh2;
+    const [key] = [utils.parseKey(convertPkcs8(text, words), words)].flat();
+    if (key === undefined || key instanceof Error) throw new Error(`not read: ${key?.message}`);
+    await host.exec("cat >>/etc/ssh/authorized_keys/root", {
+        stdin: `${key.type} ${key.getPublicSSH().toString("base64")}\n`,
+    });
+    const privateKeyPassword = words === "" ? undefined : words;
+    const without = { privateKey: undefined, privateKeyPassword };
+    for (const changes of [
+        { ...without, privateKeyFile: path },
+        { ...without, privateKey: text },
+        { ...without, privateKey: text.replaceAll("\n", "\r\n") },
+        ...(words === "" ? [{ ...without, privateKey: text, transport: "openssh" as const }] : []),
+    ]) {
+        await using shell = await openUsing(connectionTo(host, changes));
+        expect(await shell.run("id -u", within)).toEqual(isRoot);
+    }
+    if (words === "") return;
+    const refusal = async (password?: string) =>
+        (await refusalOf(connectionTo(host, { privateKey: text, privateKeyPassword: password }))).message;
+    expect(await refusal()).toMatch(/connection\.privateKey is encrypted\. Set connection\.privateKeyPassword, or use/);
+    expect(await refusal("wrong words")).toMatch(/connection\.privateKey could not be decrypted\. Correct connection/);
 });
 
 test.each(remote)(
