@@ -43,7 +43,8 @@ export async function openSession(connection: Connection): Promise<Session> {
     let shell: Promise<Shell> | undefined = Promise.resolve(first.shell);
 
     async function dialAgain(): Promise<Shell> {
-        const again = await greet(connection);
+        // It has answered in this run, so it is not booting.
+        const again = await greet({ ...connection, waitMs: 0 });
         if (again.facts.machineId !== facts.machineId) {
             again.shell.close();
             const message = `${describeConnection(connection)} is another machine than a moment ago: its machine id is ${again.facts.machineId}, not ${facts.machineId}.`;

@@ -20,6 +20,8 @@ export interface Relay extends AsyncDisposable {
     readonly bytesFromServer: number;
     /** From now on, for open connections too, nothing passes. */
     fallSilent(): void;
+    /** New connections pass again. */
+    recover(): void;
     /** Resets all open connections. */
     cut(): void;
 }
@@ -37,6 +39,11 @@ export async function openRelay(
     function join(client: Socket): void {
         connections++;
         bytesFromServer = 0;
+        let isDead = false;
+        const isQuiet = () => {
+            isDead ||= isSilent;
+            return isDead;
+        };
         const server = connect({ host: address, port, noDelay: true });
         const reset = () => {
             client.resetAndDestroy();
@@ -48,19 +55,19 @@ export async function openRelay(
             // In order, as timers of one delay are.
             const later = (work: () => void) => void (delayMs === 0 ? work() : setTimeout(work, delayMs));
             from.on("data", (chunk) => later(() => mayPass(chunk) && to.write(chunk)));
-            from.on("end", () => later(() => isSilent || to.end()));
+            from.on("end", () => later(() => isQuiet() || to.end()));
             from.on("error", () => undefined);
             from.on("close", () => {
                 sockets.delete(from);
-                if (!isSilent) later(() => to.destroy());
+                if (!isQuiet()) later(() => to.destroy());
             });
         };
-        pass(client, server, () => !isSilent);
+        pass(client, server, () => !isQuiet());
         pass(server, client, (chunk) => {
             bytesFromServer += chunk.length;
             if (bytesFromServer >= cutAfterBytes) reset();
-            if (bytesFromServer >= silentAfterBytes) isSilent = true;
-            return !isSilent && bytesFromServer < cutAfterBytes;
+            if (bytesFromServer >= silentAfterBytes) isDead = true;
+            return !isQuiet() && bytesFromServer < cutAfterBytes;
         });
     }
 
@@ -76,6 +83,9 @@ export async function openRelay(
         },
         fallSilent() {
             isSilent = true;
+        },
+        recover() {
+            isSilent = false;
         },
         cut() {
             for (const socket of sockets) socket.resetAndDestroy();
