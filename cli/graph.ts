@@ -11,7 +11,7 @@ export async function graph(target: string | undefined, options: TargetOptions &
         throw new InvalidArgumentError(`--format is "dot" or "mermaid", not "${format}".`);
     }
     const connection = await connectionOf(target, options);
-    const drawing = drawLayout(await readCarried(connection), describeConnection(connection));
+    const drawing = drawLayout((await readCarried(connection)).world, describeConnection(connection));
     const render =
         format === "dot"
             ? (await import("./graph/dot.js")).renderDot

@@ -21,6 +21,7 @@ Examples:
   linuxnet inspect root@203.0.113.10 --json      What do all stacks have on it?
   linuxnet verify root@203.0.113.10:2222         Does the kernel show what the host should carry?
   linuxnet graph root@203.0.113.10 | dot -Tsvg   The layout as a picture
+  linuxnet import root@203.0.113.10 > index.ts   The program that adopts it all
 
 Exit codes: 0 all is well, 1 problems or differences were found, 2 the command could not do its work.`,
     );
@@ -53,6 +54,16 @@ addTarget(program.command("graph"), "linuxnet graph")
     .option("--format <format>", '"dot" (Graphviz) or "mermaid"', "dot")
     .action(async (target: string | undefined, options: TargetOptions & { format: string }) => {
         await (await import("./graph.js")).graph(target, options);
+    });
+
+const collect = (value: string, others: readonly string[] = []) => [...others, value];
+addTarget(program.command("import"), "linuxnet import")
+    .summary("prints the program for what is there")
+    .description("Prints the TypeScript program that adopts what a host carries, of all stacks and of others.")
+    .option("--stack <stack>", 'only objects of this stack ("production" or "shop/production"), and what they need')
+    .option("--name <name>", "only the resource of this name, and what it needs; repeatable", collect)
+    .action(async (target: string | undefined, options: TargetOptions & { stack?: string; name?: string[] }) => {
+        await (await import("./import.js")).importHost(target, options);
     });
 
 /** Help and the version are no errors; help that nobody asked for (no command given) is one, but explains itself. */

@@ -7,7 +7,7 @@ import { connectionOf, type TargetOptions } from "./target.js";
 /** Prints what a host carries, of all stacks. */
 export async function inspect(target: string | undefined, options: TargetOptions & { json?: true }): Promise<void> {
     const connection = await connectionOf(target, options);
-    const inventory = takeInventory(await readCarried(connection), describeConnection(connection));
+    const inventory = takeInventory((await readCarried(connection)).world, describeConnection(connection));
     print(options.json ? JSON.stringify(inventory, undefined, 2) : await renderInventory(inventory));
 }
 

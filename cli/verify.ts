@@ -11,7 +11,7 @@ export async function verify(target: string | undefined, options: TargetOptions)
     const connection = await connectionOf(target, options);
     const host = describeConnection(connection);
     // A host without objects is not asked for more: it may lack the tools, and `openHost` may give it a machine id.
-    if ((await readCarried(connection)).objects.size === 0) {
+    if ((await readCarried(connection)).world.objects.size === 0) {
         print(`${host} carries nothing of pulumi-linuxnet.`);
         return 0;
     }

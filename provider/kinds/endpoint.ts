@@ -6,10 +6,17 @@ import { contains, lowestFree, parseIpv4, parseIpv4Cidr, parseIpv4Range, withPre
 import { makerOf } from "../model/adoption.js";
 import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4, parseMac } from "../model/mac.js";
-import { type EndpointObject, interfaceOf, type NetworkObject, type SandboxObject } from "../model/object.js";
+import {
+    type EndpointObject,
+    hostInterfaceOf,
+    interfaceOf,
+    type NetworkObject,
+    type SandboxObject,
+} from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { findVeth, foreignVethItems } from "./foreign-veth.js";
+import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, ipv4, labels, later, ref, shape, text } from "./schema.js";
@@ -144,6 +151,16 @@ function chooseInterfaceName(
     return taken.has(name) ? `${name.slice(0, 10)}-${hash.slice(0, 4)}` : name;
 }
 
+/** What is of others is never changed. @throws Refusal */
+function refuseChange(inputs: EndpointInputs, there: EndpointObject): void {
+    for (const name of ["ipv4Address", "macAddress", "interfaceName"] as const) {
+        if (inputs[name] === undefined || inputs[name] === there[name]) continue;
+        throw new Refusal(
+            `${name} is ${there[name]}, that of an interface of others, which is never changed. Leave it out.`,
+        );
+    }
+}
+
 function chooseRoutingTable(sandbox: SandboxObject, context: Context): number {
     if (context.previous?.sandbox === sandbox.key) return context.previous.routingTable;
     const taken = new Set(context.world.endpointsOf(sandbox.key).map((other) => other.routingTable));
@@ -187,8 +204,12 @@ export const endpoint: ObjectKind<EndpointObject> = {
     build(raw, context) {
         const inputs = raw as unknown as EndpointInputs;
         const { sandbox, network } = findParents(inputs, context);
-        const ipv4Address = chooseAddress(inputs, network, context);
-        return {
+        const { previous } = context;
+        const found = previous === undefined ? findVeth(inputs, sandbox, network, context) : undefined;
+        if (previous?.foreignVeth !== undefined) refuseChange(inputs, previous);
+        const ipv4Address = found?.ipv4Address ?? chooseAddress(inputs, network, context);
+        const foreignVeth = found?.foreignVeth ?? previous?.foreignVeth;
+        return defined({
             schemaVersion: 1,
             kind: "endpoint",
             key: context.key,
@@ -199,11 +220,15 @@ export const endpoint: ObjectKind<EndpointObject> = {
             sandbox: sandbox.key,
             network: network.key,
             ipv4Address,
-            macAddress: chooseMac(inputs, ipv4Address, network, context),
-            interfaceName: chooseInterfaceName(inputs, sandbox, network, context),
+            macAddress:
+                found?.macAddress ??
+                (foreignVeth && previous?.macAddress) ??
+                chooseMac(inputs, ipv4Address, network, context),
+            interfaceName: found?.interfaceName ?? chooseInterfaceName(inputs, sandbox, network, context),
             gatewayPriority: inputs.gatewayPriority,
             routingTable: chooseRoutingTable(sandbox, context),
-        };
+            foreignVeth,
+        }) as EndpointObject;
     },
 
     twins(raw, { world }) {
@@ -213,16 +238,24 @@ export const endpoint: ObjectKind<EndpointObject> = {
         return world.endpointsOf(sandbox).filter((other) => other.network === network);
     },
 
+    survey(inputs, world) {
+        const sandbox = inputs["adopt"] === true ? (inputs["sandbox"] as RefValue).id : undefined;
+        const name = sandbox === undefined ? undefined : world.get("sandbox", parseId(sandbox).key)?.name;
+        return name === undefined ? [] : [{ type: "kept", what: "namespace", netns: name }];
+    },
+
     items(object, world) {
         const sandbox = world.get("sandbox", object.sandbox);
         const network = world.get("network", object.network);
         if (sandbox === undefined || network === undefined) return [];
         const guard = (set: string, ...key: string[]): Item => ({ type: "element", family: "bridge", set, key });
-        return [
-            guard("endpoints", object.key),
-            guard("macs", object.key, object.macAddress),
-            guard("sources", object.key, object.ipv4Address),
-            ...endpointPolicyItems(object, network, world),
+        const port = hostInterfaceOf(object);
+        const address = {
+            netns: sandbox.name,
+            dev: object.interfaceName,
+            address: withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
+        };
+        const ownLinks = (): Item[] => [
             {
                 type: "veth",
                 name: object.key,
@@ -233,13 +266,16 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 mtuBytes: effectiveMtu(network, world),
                 alias: linkAlias(`linuxnet endpoint ${object.name} (${makerOf(object).stack})`),
             },
-            {
-                type: "address",
-                netns: sandbox.name,
-                dev: object.interfaceName,
-                link: `link ${object.key}`,
-                address: withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
-            },
+            { type: "address", link: `link ${object.key}`, ...address },
+        ];
+        return [
+            guard("endpoints", port),
+            guard("macs", port, object.macAddress),
+            guard("sources", port, object.ipv4Address),
+            ...endpointPolicyItems(object, network, world),
+            ...(object.foreignVeth === undefined
+                ? ownLinks()
+                : foreignVethItems(object.foreignVeth, interfaceOf(network), address)),
             ...routing(object, sandbox, network),
             // The next holder of the address must not inherit connections: those it opened, and those that led to it.
             { type: "flows", filter: ["-s", object.ipv4Address], cutOnAdd: false },
@@ -261,6 +297,6 @@ export const endpoint: ObjectKind<EndpointObject> = {
         ipv4Address: object.ipv4Address,
         macAddress: object.macAddress,
         interfaceName: object.interfaceName,
-        hostInterface: object.key,
+        hostInterface: hostInterfaceOf(object),
     }),
 };

@@ -126,7 +126,7 @@ function refuseOverlap(inputs: NetworkInputs, context: BuildContext<NetworkObjec
 }
 
 /** The first address of the range, or of the subnet behind its own. */
-function defaultGateway(inputs: NetworkInputs): string {
+export function defaultGateway(inputs: { readonly subnet: string; readonly ipRange?: string }): string {
     const subnet = parseIpv4Cidr(inputs.subnet);
     const first = inputs.ipRange === undefined ? subnet.first : parseIpv4Range(inputs.ipRange).first;
     return formatIpv4(first === subnet.first && subnet.prefixLength < 31 ? first + 1 : first);

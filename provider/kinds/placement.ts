@@ -21,7 +21,16 @@ type Inputs = Record<string, unknown>;
 type AnyKind = ObjectKind<HostObject>;
 
 /** What is no part of the thing itself: adopting may change it. */
-const ofTheOwner = new Set(["owner", "generation", "key", "host", "labels", "adoptedFrom", "retained"]);
+const ofTheOwner = new Set([
+    "owner",
+    "generation",
+    "key",
+    "host",
+    "labels",
+    "adoptedFrom",
+    "retained",
+    "hostPortGiven",
+]);
 
 /** What `adopt` would change, in words: it takes over what matches, and nothing else. */
 function differences(there: HostObject, wanted: HostObject): string[] {

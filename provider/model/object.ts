@@ -76,13 +76,13 @@ export interface EndpointObject extends ObjectBase<"endpoint"> {
     readonly gatewayPriority: number | "never";
     /** Its routing table inside the sandbox, from 1000 up. */
     readonly routingTable: number;
-    /** A veth of others, by its end on the host; absent: one of its own, called by the key. */
-    readonly foreignVeth?: string;
+    /** A veth of others: its end on the host, and whether that sent back what came from it; absent: one of its own. */
+    readonly foreignVeth?: { readonly hostInterface: string; readonly hairpin: number };
 }
 
 /** The endpoint's interface on the host. */
 export function hostInterfaceOf(endpoint: EndpointObject): string {
-    return endpoint.foreignVeth ?? endpoint.key;
+    return endpoint.foreignVeth?.hostInterface ?? endpoint.key;
 }
 
 /** One published range: `size` consecutive ports. */

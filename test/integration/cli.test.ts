@@ -87,7 +87,7 @@ test("linuxnet: --help and --version explain and succeed, a wrong command is one
     expect(await linuxnet(["--version"])).toEqual({ stdout: version, stderr: "", exitCode: 0 });
     const { stdout, exitCode } = await linuxnet(["--help"]);
     expect({ stdout, exitCode }).toEqual({ stdout: expect.stringContaining("Examples:"), exitCode: 0 });
-    for (const name of ["doctor", "inspect", "verify", "graph"]) {
+    for (const name of ["doctor", "inspect", "verify", "graph", "import"]) {
         expect((await linuxnet([name, "--help"])).stdout).toContain(`linuxnet ${name} --local`);
     }
     const wrong: Record<string, string[]> = {

@@ -146,6 +146,56 @@ test.each([
     expect(await network.refresh()).toEqual([]);
 });
 
+const plugged = `ip netns add box && ip link add veth-box type veth peer name eth0 netns box
+    ip link set veth-box addrgenmode none; ip link set veth-box master br-app up; ip -n box link set lo up; ip -n box link set eth0 addrgenmode none
+    ip -n box address add 10.5.0.20/24 dev eth0; ip -n box link set eth0 up; ip -n box route add default via 10.5.0.1`;
+
+test("foreign interface: one between an adopted namespace and bridge is published, guarded, and given back untouched", async () => {
+    await using _others = await others(`${bridge}\n${plugged}`, "ip netns del box; ip link del br-app");
+    const before = await read(
+        "ip -n box -j -d addr; ip -n box -j route show table all; ip -n box -j rule; bridge -d -j link",
+    );
+    {
+        await using stack = await openStack(bed.host);
+        const network = await stack.network("app", { subnet: "10.5.0.0/24", adopt: true });
+        const sandbox = await stack.sandbox("box", { namespace: "box" });
+        const args = { sandbox, network, adopt: true };
+        await expect(stack.endpoint("box-app", { ...args, macAddress: "02:00:00:00:00:09" })).rejects.toThrow(
+            /it cannot adopt interface eth0: macAddress is .* there and 02:00:00:00:00:09 here/,
+        );
+        const endpoint = await stack.endpoint("box-app", args);
+        expect(endpoint.outs).toMatchObject({ address: "10.5.0.20", interfaceName: "eth0", hostInterface: "veth-box" });
+        await expect(endpoint.update({ ipv4Address: "10.5.0.21" })).rejects.toThrow("which is never changed");
+        await endpoint.update({ ipv4Address: undefined });
+        await stack.portMapping("http", { target: endpoint, hostPort: 8080, targetPort: 80 });
+        await stack.firewallPolicy("open", { target: endpoint, ingress: [{ action: "allow", ports: [80] }] });
+        const other = await stack.join("other", network);
+        await using _server = await serve(inside(bed.host, sandbox), "box", "tcp:80", "tcp:81");
+        const answers = await answersTo({ machine: bed.client }, { [`tcp ${bed.host.address}:8080`]: "" });
+        expect(Object.values(answers)).toEqual([`box to ${bed.client.address}`]);
+        expect(await ask(other.place, "tcp 10.5.0.20:80", "tcp 10.5.0.20:81")).toMatchObject({
+            "tcp 10.5.0.20:80": expect.stringContaining("box to"),
+            "tcp 10.5.0.20:81": "nothing",
+        });
+        // Its own published port, through the bridge and back.
+        expect(Object.values(await ask(inside(bed.host, sandbox), `tcp ${bed.host.address}:8080`))[0]).toContain(
+            "box to",
+        );
+        expect(await endpoint.refresh()).toEqual([]);
+        await bed.host.exec("ip link set veth-box nomaster");
+        expect(await endpoint.refresh()).toContain(
+            "interface veth-box on bridge br-app (not of this provider) is missing",
+        );
+        await bed.host.exec("ip link set veth-box master br-app");
+        expect(await endpoint.update({})).toBe("update");
+        expect(await endpoint.refresh()).toEqual([]);
+    }
+    const after = await read(
+        "ip -n box -j -d addr; ip -n box -j route show table all; ip -n box -j rule; bridge -d -j link",
+    );
+    expect(after).toBe(before);
+});
+
 test("foreign bridge, existing: is used as it is, and nothing of it is changed", async () => {
     await using _others = await others(
         `${bridge}; echo 1 >/proc/sys/net/ipv4/conf/br-app/forwarding`,
@@ -208,7 +258,7 @@ test.each(networks)(
     async (name, address, owner) => {
         const subnet = address.replace(/\.1\//, ".0/").replace("122.0/", "122.0/");
         await using _others = await others(
-            `ip link add ${name} type bridge && ip link set ${name} addrgenmode none up && ip address add ${address} dev ${name}`,
+            `ip link add ${name} type bridge && ip link set ${name} addrgenmode none && ip link set ${name} up && ip address add ${address} dev ${name}`,
             `ip link del ${name}`,
         );
         await using stack = await openStack(bed.host);

@@ -1,0 +1,123 @@
+import { defaultGateway } from "../../provider/kinds/network.js";
+import { macOfIpv4 } from "../../provider/model/mac.js";
+import type { HostObject, Peer, PolicyRule } from "../../provider/model/object.js";
+import { formatPortRange } from "../../provider/model/port-range.js";
+import type { World } from "../../provider/model/world.js";
+import type { Code } from "./code.js";
+
+type Arguments = Readonly<Record<string, Code | undefined>>;
+
+/** What an object's arguments are printed with. */
+export interface Printing {
+    readonly world: World;
+    /** The variable of an object; `undefined`: it is not in the program. */
+    variableOf(key: string): Code | undefined;
+    /** Notes what cannot be expressed, above the resource. */
+    note(text: string): void;
+}
+
+const unless = <T>(isDefault: boolean, value: T): T | undefined => (isDefault ? undefined : value);
+const optional = <T extends readonly unknown[] | object>(value: T): T | undefined =>
+    unless((Array.isArray(value) ? value : Object.keys(value)).length === 0, value);
+const one = (values: readonly Code[]): Code => (values.length === 1 ? (values[0] ?? []) : values);
+
+function printRange(range: { readonly first: number; readonly last: number }): string | number {
+    return formatPortRange(range);
+}
+
+function printPeer(peer: Peer, printing: Printing): Code | undefined {
+    if ("cidr" in peer) return peer.cidr.replace(/\/32$/, "");
+    if ("keyword" in peer) return peer.keyword;
+    const variable = printing.variableOf(peer.object);
+    if (variable === undefined) printing.note(`A rule spoke of ${peer.object}, which is not on the host any more.`);
+    return variable;
+}
+
+function printRules(
+    rules: readonly PolicyRule[] | undefined,
+    side: "from" | "to",
+    printing: Printing,
+): Code | undefined {
+    return rules?.map((rule): Code => {
+        const isAny = rule.peers.length === 1 && JSON.stringify(rule.peers[0]) === '{"keyword":"any"}';
+        const peers = rule.peers.flatMap((peer) => printPeer(peer, printing) ?? []);
+        const ports = rule.ports.map(({ range, protocol }): Code => {
+            return protocol === undefined ? printRange(range) : `${printRange(range)}/${protocol}`;
+        });
+        return {
+            action: rule.action,
+            [side]: unless(isAny, one(peers)),
+            protocol: unless(rule.protocols.length === 0, one(rule.protocols)),
+            ports: unless(ports.length === 0, one(ports)),
+            description: rule.description,
+        };
+    });
+}
+
+/** The arguments that describe an object, without those at their defaults. */
+export function argumentsOf(object: HostObject, resourceName: string, host: Code, printing: Printing): Arguments {
+    const variable = (key: string) => printing.variableOf(key);
+    const name = unless(object.name === resourceName, object.name);
+    switch (object.kind) {
+        case "network": {
+            const { subnet, gateway, ipRange, bridge } = object;
+            return {
+                ...{ host, name, subnet },
+                gateway: unless(
+                    gateway === defaultGateway({ subnet, ...(ipRange === undefined ? {} : { ipRange }) }),
+                    gateway,
+                ),
+                ...{ ipRange, reserved: optional(object.reserved) },
+                internal: unless(!object.internal, true),
+                isolateEndpoints: unless(!object.isolateEndpoints, true),
+                masquerade: unless(object.masquerade, false),
+                mtu: object.mtuBytes,
+                existing: unless(bridge?.isManaged !== false, true),
+                interfaceName: bridge?.interfaceName,
+                attachable: unless(!object.attachable, true),
+            };
+        }
+        case "sandbox":
+            return {
+                ...{ host, sysctls: optional(object.sysctls) },
+                ...(object.joined === undefined ? { name: object.name } : { namespace: object.name }),
+            };
+        case "endpoint":
+            return {
+                ...{ sandbox: variable(object.sandbox), network: variable(object.network) },
+                ipv4Address: object.ipv4Address,
+                macAddress: unless(object.macAddress === macOfIpv4(object.ipv4Address), object.macAddress),
+                interfaceName: object.interfaceName,
+                gatewayPriority: unless(object.gatewayPriority === 0, object.gatewayPriority),
+            };
+        case "port-mapping": {
+            const { bindings } = object;
+            const [first] = bindings;
+            if (first === undefined) return { target: variable(object.endpoint) };
+            const hostPort = printRange(first.hostPort);
+            const targetPort = printRange(first.targetPort);
+            const protocols = [...new Set(bindings.map(({ protocol }) => protocol))];
+            const addresses = [...new Set(bindings.flatMap(({ hostAddress }) => hostAddress ?? []))];
+            return {
+                ...{ target: variable(object.endpoint), hostPort: object.hostPortGiven ?? hostPort },
+                targetPort: unless(targetPort === hostPort, targetPort),
+                protocol: unless(protocols.join() === "tcp", one(protocols)),
+                hostAddress: unless(addresses.length === 0, one(addresses)),
+            };
+        }
+        case "firewall-policy":
+            return {
+                target: one(object.targets.flatMap((target) => variable(target) ?? [])),
+                ingress: printRules(object.ingress, "from", printing),
+                egress: printRules(object.egress, "to", printing),
+                defaultAction: unless(object.defaultAction === "drop", object.defaultAction),
+                priority: unless(object.priority === 0, object.priority),
+            };
+        case "overlay-tunnel":
+            return {
+                ...{ network: variable(object.network), vni: object.vni, local: object.local, mtu: object.mtuBytes },
+                port: unless(object.port === 4789, object.port),
+                peers: object.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
+            };
+    }
+}
