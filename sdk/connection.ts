@@ -14,7 +14,7 @@ export interface ConnectionArgs {
     port?: pulumi.Input<number>;
     /** The account to log in with: root, or one that may use `sudo`. @default "root"; as `port` with "openssh" */
     user?: pulumi.Input<string>;
-    /** Private key, the text itself, in OpenSSH or PEM form. A secret. */
+    /** Private key, the text itself, in OpenSSH's form, PEM or PKCS #8. A secret. */
     privateKey?: pulumi.Input<string>;
     /** Path of the private key on the machine Pulumi runs on; `~` is the home directory. */
     privateKeyFile?: pulumi.Input<string>;
@@ -38,7 +38,7 @@ export interface ConnectionArgs {
     hostKey?: Many<string>;
     /**
      * Path of the known_hosts file; the machine's own, /etc/ssh/ssh_known_hosts, is read after it.
-     * @default "~/.ssh/known_hosts"; as `port` with "openssh"
+     * @default "~/.ssh/known_hosts", and known_hosts2 beside it; as `port` with "openssh"
      */
     knownHosts?: pulumi.Input<string>;
     /**
@@ -60,11 +60,14 @@ export interface ConnectionArgs {
     transport?: pulumi.Input<Transport>;
     /** Becomes root with `sudo`: without a password, or with this one (a secret). @default false */
     sudo?: pulumi.Input<boolean | SudoArgs>;
-    /** How long a machine that does not answer yet is waited for, in ms. @default 60000 on create of the Host, else 0 */
+    /**
+     * How long a machine that does not answer yet is waited for, in ms, and then one that answers but does not know the user or
+     * the key yet. @default 60000 on create of the Host, else 0
+     */
     waitMs?: pulumi.Input<number>;
     /** How long one attempt to connect may take, in ms. @default 15000 */
     dialTimeoutMs?: pulumi.Input<number>;
-    /** Time between signs of life, in ms. @default 10000 */
+    /** How often a silent machine is asked for a sign of life, in ms; it is given up after three. @default 10000 */
     keepAliveMs?: pulumi.Input<number>;
     /** How long another run that holds the host's lock is waited for, in ms. @default 60000 */
     lockTimeoutMs?: pulumi.Input<number>;
