@@ -28,9 +28,8 @@ async function run(name, args) {
         throw problem(`Node ${process.versions.node} is too old: install Node 20 or newer (https://nodejs.org).`);
     await ensureDependencies();
     await ensureTools(name, args);
-    if (name !== "vm") await ensureBuild();
-    // The tests with virtual machines work below the engine.
-    const { env } = name === "vm" ? { env: process.env } : await ensurePulumi();
+    await ensureBuild();
+    const { env } = await ensurePulumi();
     const [program = "", ...options] = PROGRAMS[name];
     return await handOver(process.execPath, [join(ROOT, program), ...options, ...args], { cwd: ROOT, env });
 }

@@ -129,4 +129,5 @@ test("restore: 300 endpoints come back in one pass", async () => {
         joined.flatMap(({ sandbox, endpoint }) => [sandbox.refresh(), endpoint.refresh()]),
     );
     expect(drifts.flat()).toEqual([]);
+    await Promise.all(joined.map((each) => each[Symbol.asyncDispose]()));
 });
