@@ -28,7 +28,14 @@ export function checkRequirements(furtherTools: Readonly<Record<string, string>>
     const missing = Object.entries({ ...packageOfTool, ...furtherTools }).filter(([tool]) => !hasTool(tool));
     if (missing.length === 0) return;
     const names = missing.map(([tool, debianPackage]) => `${tool} (Debian package ${debianPackage})`).join(", ");
-    throw new Error(`The lab needs tools this machine does not have: ${names}. Looked in ${systemPath}.`);
+    throw new Error(
+        `The lab needs tools this machine does not have: ${names}. Looked in ${systemPath}. ${describeInstall(missing.map(([, debianPackage]) => debianPackage))}`,
+    );
+}
+
+/** The line to type on Debian and its like. */
+export function describeInstall(packages: readonly string[]): string {
+    return `To install: apt-get install --no-install-recommends ${[...new Set(packages)].join(" ")}`;
 }
 
 /** Whether a program of this name is in the system's folders. */

@@ -4,7 +4,7 @@ import { findGuestKernel, type GuestKernel } from "./guest-kernel.js";
 import { type ArchiveFile, packModules, packProgram } from "./initramfs.js";
 import type { ProcessIdentity } from "./process-identity.js";
 import type { LabRecord } from "./record.js";
-import { findTool } from "./requirements.js";
+import { describeInstall, findTool } from "./requirements.js";
 
 /** What all virtual machines of a lab have in common. */
 export type VmParts = {
@@ -42,7 +42,7 @@ export async function gatherVmParts(
     const kernel = findGuestKernel();
     if (kernel === undefined) {
         throw new Error(
-            'driver "vm" needs a kernel with 9p in /boot and its modules in /lib/modules: Debian package linux-image-amd64 (the cloud kernel has no 9p).',
+            `driver "vm" needs a kernel with 9p in /boot and its modules in /lib/modules; the cloud kernel has no 9p. ${describeInstall(["linux-image-amd64"])}`,
         );
     }
     const bootFiles = [

@@ -394,6 +394,26 @@ test("lab: refuses what it cannot make, by name", async () => {
     expect(stdout).toContain("The lab needs root");
 });
 
+/** Runs JavaScript that sees the machine as `hide` (sh) has changed it, for itself alone. */
+const withoutParts = async (hide: string, code: string) =>
+    (
+        await execa("unshare", ["--mount", "sh", "-c", `${hide}; exec "$0" -e "$1"`, process.execPath, code], {
+            cwd: built,
+        })
+    ).stdout;
+
+test("lab: driver vm says what is missing and how to install it, before anything is started", async () => {
+    const hideQemu = "p=$(command -v qemu-system-x86_64) && mount --bind /dev/null $p";
+    const make = `require("./lab/index.js").createLab({ driver: "vm" }).catch((error) => console.log(error.message))`;
+    expect(await withoutParts(hideQemu, make)).toMatch(
+        /needs tools .*qemu-system-x86_64 \(.* To install: apt-get install .*\bqemu-system-x86\b/,
+    );
+    const gather = `require("./lab/vm-parts.js").gatherVmParts({}).catch((error) => console.log(error.message))`;
+    expect(await withoutParts("mount -t tmpfs tmpfs /boot", gather)).toMatch(
+        /^driver "vm" needs a kernel with 9p in \/boot .* To install: apt-get install .* linux-image-amd64$/,
+    );
+});
+
 test("lab: up runs a program, and a lab destroys its stacks before its hosts go", async () => {
     const lab = await createLab();
     const link = await linkTo(lab.hosts[0].address);

@@ -16,8 +16,13 @@ export async function run(place: Place, command: string | readonly string[]): Pr
     return (await place.machine.exec(command, { sandbox: place.sandbox })).stdout;
 }
 
-/** How long silence must last to count as no answer; an emulated processor is some ten times slower. */
-const patienceMs = process.env["LINUXNET_LAB_DRIVER"] === "vm" ? 5000 : 600;
+const isVm = process.env["LINUXNET_LAB_DRIVER"] === "vm";
+/**
+ * How long silence must last to count as no answer: an emulated processor is some ten times slower. After 3 seconds
+ * without an answer to ARP the kernel itself says "unreachable".
+ */
+const patienceMs = isVm ? 2500 : 600;
+const startTimeoutMs = isVm ? 60_000 : 10_000;
 
 const node = (script: string, args: readonly string[]) => [process.execPath, "-e", script, ...args];
 
@@ -51,7 +56,7 @@ for (const entry of ports) {
  */
 export async function serve(place: Place, name: string, ...ports: string[]): Promise<LabProcess> {
     const server = await place.machine.spawn(node(serverScript, [name, ...ports]), { sandbox: place.sandbox });
-    await server.waitFor("ready");
+    await server.waitFor("ready", startTimeoutMs);
     return server;
 }
 
@@ -136,7 +141,7 @@ export async function talk(place: Place, question: string, sourcePort?: number):
     const [protocol = "", target = ""] = question.split(" ");
     const args = [protocol, ...target.split(":"), ...(sourcePort === undefined ? [] : [String(sourcePort)])];
     const process = await place.machine.spawn(node(talkScript, args), { sandbox: place.sandbox });
-    await process.waitFor(" to ");
+    await process.waitFor(" to ", startTimeoutMs);
     return {
         output: process.output,
         async next() {
