@@ -1,6 +1,12 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createHost, type LabHost, snapshotHost } from "../../lab/index.js";
 import { openStack, reconnect } from "./driver.js";
+
+/** What the documentation gives to hosts without systemd; these here have none. */
+const [, documented = ""] =
+    /```sh\n(.*restore)\n```/.exec(readFileSync(join(__dirname, "../../docs/host.md"), "utf8")) ?? [];
 
 /** All that a reboot takes away; /var/lib/linuxnet stays. */
 async function forgetAsByReboot(host: LabHost): Promise<void> {
@@ -37,7 +43,7 @@ test("restore: the host rebuilds everything by itself, and nothing is done twice
 
         await forgetAsByReboot(host);
         expect((await drift()).length).toBeGreaterThan(20);
-        const { stdout, stderr } = await host.exec("sh /var/lib/linuxnet/restore");
+        const { stdout, stderr } = await host.exec(documented);
         expect(stdout).toMatch(/^linuxnet: restored 10 objects/);
         expect(stderr).toBe("");
         expect(await drift()).toEqual([]);
@@ -45,7 +51,7 @@ test("restore: the host rebuilds everything by itself, and nothing is done twice
         // On a host where all is well it changes nothing, and after a firewall's flush it brings the tables back.
         const links = await host.exec("ip -br link");
         await host.exec("nft flush ruleset");
-        expect((await host.exec("sh /var/lib/linuxnet/restore")).stderr).toBe("");
+        expect((await host.exec(`busybox ${documented}`)).stderr).toBe("");
         expect(await drift()).toEqual([]);
         expect(await host.exec("ip -br link")).toEqual(links);
         await using server = await host.spawn("nc -lk -p 80", { sandbox: "web" });
