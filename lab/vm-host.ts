@@ -27,6 +27,8 @@ import { firstBootScript, guestInitScript, networkScript, networkUnit, sshdUnit 
 
 const memoryMegabytes = 512;
 const bootTimeoutMs = 180_000;
+/** Unless a command says so itself; emulated processors on a busy machine. */
+const execTimeoutMs = 180_000;
 const consoleTailLength = 4_000;
 
 /** Starts a virtual machine and waits until its sshd answers. */
@@ -66,7 +68,8 @@ export async function startVmHost(
     let vm = startQemu(underlay, name, number, folder, parts);
     const entrance = openSshEntrance(name, addresses.address, controlKey, hostKey, folder);
     const target: ExecTarget = { name, enter: entrance.enter };
-    const exec: LabHost["exec"] = (command, options) => execInside(target, command, options);
+    const exec: LabHost["exec"] = (command, options) =>
+        execInside(target, command, { timeoutMs: execTimeoutMs, ...options });
     const readBootId = async () => (await exec("cat /proc/sys/kernel/random/boot_id")).stdout;
     const answers = async () => {
         try {
