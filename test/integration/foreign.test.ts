@@ -196,6 +196,44 @@ test("foreign interface: one between an adopted namespace and bridge is publishe
     expect(after).toBe(before);
 });
 
+test("foreign things: what is missing at boot is named by the restore script, and ours is put back when it is there", async () => {
+    await bed.host.exec(`${bridge}\n${namespace}`);
+    await reconnect();
+    await using _clean = {
+        [Symbol.asyncDispose]: async () => void (await bed.host.exec("ip netns del web; ip link del br-app")),
+    };
+    await using stack = await openStack(bed.host);
+    const network = await stack.network("app", { subnet: "10.5.0.0/24", adopt: true });
+    const sandbox = await stack.sandbox("web", { namespace: "web" });
+    const endpoint = await stack.endpoint("web-app", { sandbox, network });
+    const other = await stack.join("other", network);
+    const all = [network, sandbox, endpoint, other.sandbox, other.endpoint];
+    const drift = async () => (await Promise.all(all.map((resource) => resource.refresh()))).flat();
+    await expect(stack.overlayTunnel("far", { network, vni: 7, peers: [] })).rejects.toThrow(
+        'network "app" is on bridge br-app of others. A tunnel needs a network with a bridge of its own.',
+    );
+
+    // As after a reboot: all is gone but the manifest, and others come later.
+    await bed.host.exec(`ip netns del web; ip netns del ${other.sandbox.outs.name}; ip link del br-app
+        while ip -br link | grep -qE '^le[0-9a-f]{12}'; do :; done
+        nft flush ruleset; rm -rf /run/linuxnet`);
+    const early = await bed.host.exec("sh /var/lib/linuxnet/restore");
+    for (const what of ["network namespace web", "bridge br-app"])
+        expect(early.stderr).toContain(`linuxnet: ${what} is not on the host any more. It was never of this provider`);
+    expect(await read("ip netns list")).not.toMatch(/^web/m);
+
+    await bed.host.exec(`${bridge}\n${namespace}`);
+    const late = await bed.host.exec("sh /var/lib/linuxnet/restore");
+    expect(late.stderr).toBe("");
+    expect(await drift()).toEqual([]);
+    expect(await ask(inside(bed.host, sandbox), `icmp ${other.address}`)).toEqual({
+        [`icmp ${other.address}`]: "reply",
+    });
+    // Once more, on a host where all is well.
+    expect((await bed.host.exec("sh /var/lib/linuxnet/restore")).stderr).toBe("");
+    expect(await drift()).toEqual([]);
+});
+
 test("foreign bridge, existing: is used as it is, and nothing of it is changed", async () => {
     await using _others = await others(
         `${bridge}; echo 1 >/proc/sys/net/ipv4/conf/br-app/forwarding`,

@@ -285,6 +285,22 @@ test.each([
     ["network", { mtu: 1400.5 }, "mtu: a whole number is expected (got 1400.5)."],
     ["network", { labels: { a: 1 } }, "labels.a: a text is expected (got 1)."],
     [
+        "network",
+        { interfaceName: "br0" },
+        'interfaceName: names a bridge of others; it belongs to existing: true or adopt: true (got "br0").',
+    ],
+    ["network", { existing: true }, "existing: needs interfaceName, the bridge to use (got true)."],
+    [
+        "network",
+        { existing: true, interfaceName: "br0", internal: true },
+        "existing: leaves the bridge's traffic to others: internal and isolateEndpoints do not apply (got true).",
+    ],
+    [
+        "sandbox",
+        { namespace: "/proc/1/ns/net" },
+        'namespace: "/proc/1/ns/net" is not a namespace name: up to 63 letters, digits, "-", "_" or ".", the first a letter, a digit or "_".',
+    ],
+    [
         "sandbox",
         { name: "$(id)" },
         'name: "$(id)" is not a namespace name: up to 63 letters, digits, "-", "_" or ".", the first a letter, a digit or "_".',
