@@ -52,8 +52,19 @@ export interface HostFacts {
     readonly hasBridgeNetfilter: boolean;
 }
 
-/** Objects by what they are looked up by. */
-type Index = Map<string, readonly HostObject[]>;
+type Lists = Map<string, readonly HostObject[]>;
+
+/**
+ * Objects by what they are looked up by. Worlds that follow each other share `all` and differ in a few `changed` lists: to
+ * index every object for each of many operations would grow with the square of their number.
+ */
+interface Index {
+    readonly all: Lists;
+    readonly changed: Lists;
+}
+
+/** From here on it is cheaper to index all anew than to carry on what changed. */
+const manyLists = 500;
 
 /** Every object of one host, of all stacks. A value: `with` gives a new one. */
 export class World {
@@ -73,27 +84,18 @@ export class World {
             if (object === undefined) objects.delete(key);
             else objects.set(key, object);
         }
-        const world = this.#passOn(new World(objects, this.base));
-        for (const [key, object] of changes) world.#enter(this.objects.get(key), object);
+        const world = new World(objects, this.base);
+        if (this.#index === undefined || this.#index.changed.size > manyLists) return world;
+        const index = { all: this.#index.all, changed: new Map(this.#index.changed) };
+        for (const [key, object] of changes) enter(index, this.objects.get(key), object);
+        world.#index = index;
         return world;
     }
 
     withBase(base: BaseObject | undefined): World {
-        return this.#passOn(new World(this.objects, base));
-    }
-
-    /**
-     * The newest world is the one that is asked, so it gets the index of the one before, which makes its own anew when it
-     * is asked again: to index all objects for each of many operations would grow with the square of their number.
-     */
-    #passOn(world: World): World {
+        const world = new World(this.objects, base);
         world.#index = this.#index;
-        this.#index = undefined;
         return world;
-    }
-
-    #enter(before: HostObject | undefined, after: HostObject | undefined): void {
-        if (this.#index !== undefined) enter(this.#index, before, after);
     }
 
     get<K extends keyof OfKind>(kind: K, key: string): OfKind[K] | undefined {
@@ -133,8 +135,8 @@ export class World {
     }
 
     #lookUp(entry: string): readonly HostObject[] {
-        this.#index ??= buildIndex(this.objects.values());
-        return this.#index.get(entry) ?? [];
+        this.#index ??= { all: listAll(this.objects.values()), changed: new Map() };
+        return listOf(this.#index, entry);
     }
 }
 
@@ -160,27 +162,29 @@ function entriesOf(object: HostObject): Set<string> {
     return entries;
 }
 
-function buildIndex(objects: Iterable<HostObject>): Index {
-    const index = new Map<string, HostObject[]>();
+function listAll(objects: Iterable<HostObject>): Lists {
+    const lists = new Map<string, HostObject[]>();
     for (const object of objects) {
         for (const entry of entriesOf(object)) {
-            const list = index.get(entry);
-            if (list === undefined) index.set(entry, [object]);
+            const list = lists.get(entry);
+            if (list === undefined) lists.set(entry, [object]);
             else list.push(object);
         }
     }
-    return index;
+    return lists;
 }
 
-/** Puts one object in the place of another. Lists are made anew: somebody may still hold one. */
+function listOf({ all, changed }: Index, entry: string): readonly HostObject[] {
+    return changed.get(entry) ?? all.get(entry) ?? [];
+}
+
+/** Puts one object in the place of another, in lists made anew: the world before still has the old ones. */
 function enter(index: Index, before: HostObject | undefined, after: HostObject | undefined): void {
     const old = before === undefined ? new Set<string>() : entriesOf(before);
     const wanted = after === undefined ? new Set<string>() : entriesOf(after);
     for (const entry of new Set([...old, ...wanted])) {
-        const list = index.get(entry) ?? [];
+        const list = listOf(index, entry);
         const at = before !== undefined && old.has(entry) ? list.indexOf(before) : list.length;
-        const now = list.toSpliced(at, 1, ...(after !== undefined && wanted.has(entry) ? [after] : []));
-        if (now.length > 0) index.set(entry, now);
-        else index.delete(entry);
+        index.changed.set(entry, list.toSpliced(at, 1, ...(after !== undefined && wanted.has(entry) ? [after] : [])));
     }
 }
