@@ -35,6 +35,15 @@ export const TEST_TOOLS = [
     same(["perl"], "perl", { apt: "perl-base" }),
     same(["fish"], "fish"),
     same(["tcsh"], "tcsh"),
+    // A realm of its own, for logins by ticket.
+    same(["krb5kdc", "kdb5_util"], "krb5-server", { apt: "krb5-kdc", pacman: "krb5", service: "krb5-kdc" }),
+    same(["kadmin.local"], "krb5-server", { apt: "krb5-admin-server", pacman: "krb5", service: "krb5-admin-server" }),
+    same(["kinit", "klist"], "krb5-workstation", {
+        apt: "krb5-user",
+        apk: "krb5",
+        pacman: "krb5",
+        zypper: "krb5-client",
+    }),
     same(["nginx"], "nginx", { apt: "nginx-light", service: "nginx" }),
     same(["postgres"], "postgresql-server", {
         apt: "postgresql",

@@ -246,6 +246,38 @@ test("openssh: @cert-authority in known_hosts vouches for a host; ssh2 says that
     );
 });
 
+test("openssh: Match exec, a key and its certificate may come from ~/.ssh/config, and a shared connection of the user's stays his", async () => {
+    const path = join(folder, "from-config");
+    const pair = generateKeyPair();
+    writeFileSync(path, pair.private, { mode: 0o600 });
+    const certificate = await sign("from-config", pair.public, "-n", "root", "-V", "+1h");
+    writeFileSync(file, `[${host.address}]:2250 ${host.connection.hostKey}\n`);
+    const [flag, control] = [join(folder, "flag"), join(folder, "shared")];
+    const text = `Host edge
+        HostName ${host.address}
+        Port 2250
+        User root
+        UserKnownHostsFile ${file}
+        ControlMaster auto
+        ControlPersist 60
+        ControlPath ${control}
+        Match exec "test -e ${flag}"
+        IdentityFile ${path}
+        CertificateFile ${certificate}\n`;
+    expect((await refusalOf(byConfig(text))).message).toContain("Permission denied");
+    writeFileSync(flag, "");
+    const { exitCode } = await execa(join(folder, "ssh"), ["edge", "true"]);
+    expect([exitCode, statSync(control).isSocket()]).toEqual([0, true]);
+    const logins = async () => (await host.exec("ps -e -o args= | grep -c '^sshd: root' || true")).stdout.trim();
+    const before = Number(await logins());
+    expect(await addressBehind(byConfig(text))).toBe(`0 ${await nameOf(host)}`);
+    await using shell = await openUsing(byConfig(text));
+    expect((await shell.run("id -u", within)).stdout).toBe("0\n");
+    expect(Number(await logins())).toBe(before + 1);
+    await execa(join(folder, "ssh"), ["-O", "exit", "edge"]);
+    expect((await shell.run("id -u", within)).stdout).toBe("0\n");
+});
+
 test("openssh: a key text with Windows line ends or without a last one is taken", async () => {
     const text = host.connection.privateKey.trim();
     for (const privateKey of [text, text.replaceAll("\n", "\r\n")])
