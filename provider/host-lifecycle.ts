@@ -108,7 +108,11 @@ function carry(inputs: Props, olds: Props): Props {
     return { ...inputs, connection: { ...written, ...told } };
 }
 
-/** A Host is a way to a machine and what is known of it; the machine itself is not changed. */
+function titleOf(owner: Owner): string {
+    return `host "${owner.name}" of stack ${nameStack(owner)}`;
+}
+
+/** A Host is a way to a machine and what is known of it, and stands for what all objects on it share. */
 export const hostHandler: Handler = {
     async check(olds, news) {
         const { inputs, failures } = checkInputs("host", hostSchema, news);
@@ -139,10 +143,23 @@ export const hostHandler: Handler = {
         const props = isGet ? carry(completeGet(given), {}) : given;
         const host = await sessionOf(connectionOf(props));
         refuseOtherMachine(host, machineId);
-        return { id, props: await outputsOf(host, props, generation) };
+        // What all objects of the machine share belongs to it; other Hosts of the same machine show it too.
+        const [outs, { driftOf }] = await Promise.all([outputsOf(host, props, generation), host.observe()]);
+        return { id, props: { ...outs, drift: driftOf("base") } };
     },
 
-    async update(_id, olds, news) {
+    async update(id, olds, news) {
+        if (compare(olds, news, [], []).changed.includes("drift")) {
+            const host = await sessionOf(connectionOf(news));
+            refuseOtherMachine(host, parseId(id).machineId);
+            const owner = news["owner"] as Owner;
+            await host.commit({
+                owner: titleOf(owner),
+                onWait: (message) => tell(owner.urn, message),
+                repair: true,
+                decide: () => new Map(),
+            });
+        }
         const { underlayAddress } = { ...olds, ...news } as Props;
         return {
             outs: withoutUndefined({
@@ -152,6 +169,7 @@ export const hostHandler: Handler = {
                 ...addressesOf(news, underlayAddress),
                 deleteUnreachable: news["deleteUnreachable"],
                 commandConnection: commandConnection(connectionOf(news)),
+                drift: [],
             }),
         };
     },
@@ -163,7 +181,7 @@ export const hostHandler: Handler = {
         if (host === undefined) return;
         refuseOtherMachine(host, machineId);
         await host.commit({
-            owner: `host "${owner.name}" of stack ${nameStack(owner)}`,
+            owner: titleOf(owner),
             onWait: (message) => tell(owner.urn, message),
             // Without any it costs nothing, and ends what a killed transaction left.
             repair: leftOvers(host.world(), id, owner).size > 0,

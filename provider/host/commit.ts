@@ -5,7 +5,7 @@ import type { World } from "../model/world.js";
 import { draft, type Meaning, type Operation } from "./draft.js";
 import { describeFailure, HostBusy, parseListeners, TransactionFailed } from "./failure.js";
 import { describeHolder, describeOwner } from "./lock-owner.js";
-import { parseManifest } from "./manifest.js";
+import { fragmentPath, parseManifest } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import type { Session } from "./session.js";
 import { ConnectionError } from "./shell.js";
@@ -52,12 +52,15 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
         for (;;) {
             const { world, generation, isUnfinished } = session.manifest;
             const drafted = draft(operations, world, { ...session.facts, busyPorts }, meaning, repair);
-            const { worldAfter, changed, after } = drafted;
+            const { worldAfter, changed, after, fragments } = drafted;
             let { before } = drafted;
+            let isRebuildable = true;
             if (repair) {
                 const ours = mayBeOurs(before, after);
-                before = observe(ours, await session.look(ours));
+                const snapshot = await session.look(ours);
                 if (session.manifest.generation !== generation) continue;
+                before = observe(ours, snapshot);
+                isRebuildable = [...fragments.keys()].every((key) => snapshot.paths.has(fragmentPath(key)));
             }
             const generationAfter = randomBytes(6).toString("hex");
             const rendered = renderTransaction({
@@ -70,7 +73,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 lockWaitMs,
                 waivedPorts,
             });
-            if (rendered.isEmpty && sameObjects(changed, world, worldAfter) && !isUnfinished) return;
+            if (rendered.isEmpty && isRebuildable && sameObjects(changed, world, worldAfter) && !isUnfinished) return;
             const result = await session.run(rendered.script);
             const sections = parseSections(result.stdout);
             const leftMs = until - Date.now();

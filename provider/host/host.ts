@@ -5,12 +5,13 @@ import type { HostFacts, World } from "../model/world.js";
 import { createCommitter } from "./commit.js";
 import type { Meaning, Operation } from "./draft.js";
 import { capabilitiesScript, parseCapabilities } from "./facts.js";
+import { fragmentPath, renderFragment } from "./manifest.js";
 import { openSession } from "./session.js";
 import { describeDifference } from "./verify.js";
 
 export interface Observation {
     readonly world: World;
-    /** What differs between what the objects should have and what the kernel shows, in words; empty: nothing. */
+    /** What the kernel shows other than the object should have, in words; empty: nothing. "base" is what all objects share. */
     driftOf(key: string): readonly string[];
 }
 
@@ -56,8 +57,12 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
         return {
             world,
             driftOf(key) {
-                const wanted = meaning.itemsOf(["base", key], world);
-                return describeDifference(observe(wanted, snapshot), wanted);
+                const wanted = meaning.itemsOf([key], world);
+                const isRebuilt = snapshot.paths.has(fragmentPath(key)) || renderFragment(wanted) === "";
+                return [
+                    ...describeDifference(observe(wanted, snapshot), wanted),
+                    ...(isRebuilt ? [] : [`file ${fragmentPath(key)} is missing`]),
+                ];
             },
         };
     }

@@ -53,6 +53,9 @@ export function parseManifest(sections: ReadonlyMap<string, string>): Manifest {
     };
 }
 
+/** Where the restore script finds what rebuilds an object. */
+export const fragmentPath = (key: string) => `${manifestDirectory}/objects/${key}.restore`;
+
 /** The planner's lines for an object's items, as the restore script reads them; sorted by rank over all objects. */
 export function renderFragment(items: readonly Item[]): string {
     const lines = items.flatMap((item) => {

@@ -12,12 +12,12 @@ import type {
     Snapshot,
     TableSnapshot,
 } from "../kernel/snapshot.js";
-import { manifestDirectory, printManifest, runDirectory } from "./manifest.js";
+import { fragmentPath, manifestDirectory, printManifest, runDirectory } from "./manifest.js";
 import { quote } from "./quote.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
 /** Paths whose existence tells whether an item is there. */
-const observedPaths = ["/proc/sys/net/bridge"];
+const observedPaths = ["/proc/sys/net/bridge", fragmentPath("*")];
 
 const families = ["inet", "bridge"] as const;
 
@@ -37,22 +37,53 @@ function sysctlsOf(items: readonly Item[]): Map<string, string[]> {
     return byNamespace;
 }
 
-// Prints `key:value`. Not `read`: dash reads byte by byte, and a number in /proc/sys ends after the first read.
-const readSysctls = (keys: readonly string[]) => `(cd /proc/sys && grep -s '' ${keys.map(quote).join(" ")} /dev/null)`;
+const keysOf = (keys: readonly string[]) => keys.map(quote).join(" ");
 
-const namespaceShows = ["addr show", "route show table all", "rule show"];
+const namespaceShows = ["addr show", "route show table all type unicast", "rule show"];
 
-function insideNamespace(netns: string, sysctls: readonly string[]): string[] {
-    const path = quote(`/run/netns/${netns}`);
-    return [
-        `if [ -e ${path} ]; then`,
-        `echo '@@ namespace ${netns}'`,
-        `ip -n ${quote(netns)} -j -d -batch - <<'END'\n${namespaceShows.join("\n")}\nEND`,
-        ...(sysctls.length === 0
-            ? []
-            : [`echo '@@ sysctl ${netns}'`, `nsenter --net=${path} sh <<'END'\n${readSysctls(sysctls)}\nEND`]),
-        "fi",
-    ];
+/**
+ * Shell functions. `read_sysctls` prints `key:value`; not by `read`: dash reads byte by byte, and a number in /proc/sys ends
+ * after the first read. /proc/sys/net shows the namespace of who opens it.
+ */
+const readers = `cd /proc/sys
+read_sysctls() { grep -s '' "$@" /dev/null; }
+look_inside() {
+    if [ ! -e "/run/netns/$1" ]; then return; fi
+    echo "@@ namespace $1"
+    ip -n "$1" -j -batch - <<'END'
+${namespaceShows.join("\n")}
+END
+    if [ $# -eq 1 ]; then return; fi
+    echo "@@ sysctl $1"
+    n=/run/netns/$1
+    shift
+    nsenter --net="$n" grep -s '' "$@" /dev/null
+}`;
+
+/**
+ * A look into a namespace is a process of 1-2 ms that also waits for the kernel (its mount namespace goes with it), so many
+ * looks are taken by several at once, each into a file that has no name any more.
+ */
+const lookers = [3, 4, 5, 6] as const;
+const fewNamespaces = 6;
+
+function lookInside(
+    items: readonly Item[],
+    sysctls: ReadonlyMap<string, readonly string[]>,
+): Record<"start" | "end", string[]> {
+    const looks = namespacesOf(items).map((netns) => `look_inside ${keysOf([netns, ...(sysctls.get(netns) ?? [])])}`);
+    if (looks.length <= fewNamespaces) return { start: looks, end: [] };
+    const files = lookers.map((looker) => `${looker}>"$t/${looker}"`).join(" ");
+    return {
+        start: [
+            `t=$(mktemp -d /run/linuxnet-look.XXXXXX) && exec ${files} && rm -rf "$t" || exit 1`,
+            ...lookers.map((looker, i) => {
+                const own = looks.filter((_, k) => k % lookers.length === i);
+                return `{\n${own.join("\n")}\n} >&${looker} 2>/dev/null &`;
+            }),
+        ],
+        end: ["wait", `cat ${lookers.map((looker) => `/proc/self/fd/${looker}`).join(" ")}`],
+    };
 }
 
 /** Batch lines that read back what a transaction touched in one namespace; nft has its own atomicity. */
@@ -80,19 +111,25 @@ export function snapshotScript(items: readonly Item[]): string {
     const sysctls = sysctlsOf(items);
     const hasTunnel = items.some((item) => item.type === "vxlan");
     const hostKeys = sysctls.get("") ?? [];
+    const inside = lookInside(items, sysctls);
     return [
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C",
         "export PATH LC_ALL",
         settleTransactions,
         printManifest,
         "print_manifest",
+        // After the token: who changes the kernel while it is looked at is found out at commit.
+        readers,
+        ...inside.start,
         "echo '@@ links'",
         "ip -j -d addr show",
+        // The host's own routes may be very many; the kernel picks these.
+        "echo '@@ routes'",
+        "ip -4 -j route show table main proto kernel",
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
             : []),
-        ...(hostKeys.length > 0 ? ["echo '@@ sysctl '", readSysctls(hostKeys)] : []),
-        ...namespacesOf(items).flatMap((netns) => insideNamespace(netns, sysctls.get(netns) ?? [])),
+        ...(hostKeys.length > 0 ? ["echo '@@ sysctl '", `read_sysctls ${keysOf(hostKeys)}`] : []),
         ...families.flatMap((family) => [
             `echo '@@ nft ${family}'`,
             `nft -j list table ${family} linuxnet 2>/dev/null`,
@@ -102,6 +139,7 @@ export function snapshotScript(items: readonly Item[]): string {
         ...(items.some(({ type }) => type === "restore-script")
             ? observedFiles.map((path) => `if [ -s ${path} ]; then echo '@@ file ${path}'; cat ${path}; echo; fi`)
             : []),
+        ...inside.end,
         "echo '@@ end'",
         "",
     ].join("\n");
@@ -123,22 +161,34 @@ function parseSysctls(body: string | undefined): Map<string, string> {
     );
 }
 
+type ChainJson = {
+    readonly name: string;
+    readonly type?: string;
+    readonly hook?: string;
+    readonly prio?: number;
+    readonly policy?: string;
+};
+
+function parseChain({ type, hook, prio, policy }: ChainJson): { hook?: string; comments: string[] } {
+    return { ...(hook === undefined ? {} : { hook: `${type} ${hook} ${prio} ${policy}` }), comments: [] };
+}
+
 type NftJson = {
     readonly nftables?: readonly {
-        readonly chain?: { readonly name: string };
-        readonly rule?: { readonly chain: string };
+        readonly chain?: ChainJson;
+        readonly rule?: { readonly chain: string; readonly comment?: string };
         readonly set?: { readonly name: string; readonly elem?: readonly unknown[] };
         readonly map?: { readonly name: string; readonly elem?: readonly unknown[] };
     }[];
 };
 
 function parseTable(body: string | undefined): TableSnapshot {
-    const chains = new Map<string, number>();
+    const chains = new Map<string, { hook?: string; comments: string[] }>();
     const elements = new Map<string, Map<string, string>>();
     const json: NftJson = body === undefined || body.trim() === "" ? {} : JSON.parse(body);
     for (const entry of json.nftables ?? []) {
-        if (entry.chain !== undefined) chains.set(entry.chain.name, 0);
-        if (entry.rule !== undefined) chains.set(entry.rule.chain, (chains.get(entry.rule.chain) ?? 0) + 1);
+        if (entry.chain !== undefined) chains.set(entry.chain.name, parseChain(entry.chain));
+        if (entry.rule !== undefined) chains.get(entry.rule.chain)?.comments.push(entry.rule.comment ?? "");
         if (entry.set !== undefined) {
             elements.set(entry.set.name, new Map((entry.set.elem ?? []).map((key) => [normaliseParts(key), ""])));
         }
@@ -168,14 +218,16 @@ export function parseSnapshot(stdout: string): Snapshot {
     const hostLinks = parseJsonLines<LinkJson[]>(sections.get("links")).flat();
     namespaces.set("", {
         links: parseLinks(hostLinks),
-        routes: [],
+        ...(sections.has("routes") ? { routes: parseJsonLines<RouteJson[]>(sections.get("routes")).flat() } : {}),
         rules: [],
         sysctls: parseSysctls(sections.get("sysctl")),
     });
     for (const [name, body] of sections) {
         if (!name.startsWith("namespace ")) continue;
         const netns = name.slice("namespace ".length);
-        const [links = [], routes = [], rules = []] = parseJsonLines<unknown[]>(body);
+        const [links, routes = [], rules = []] = parseJsonLines<unknown[]>(body);
+        // A name that leads nowhere: ip could not enter.
+        if (links === undefined) continue;
         namespaces.set(netns, {
             links: parseLinks(links as LinkJson[]),
             routes: routes as RouteJson[],

@@ -1,3 +1,4 @@
+import { restoreScriptPath } from "../kernel/file.js";
 import { type Item, keyOf, observe } from "../kernel/item.js";
 import { isEmpty, plan } from "../kernel/plan.js";
 import { parseSnapshot } from "./snapshot.js";
@@ -14,19 +15,77 @@ export function differenceAfter(touched: readonly Item[], stdout: string): strin
     return describeDifference(observe(wanted, snapshot), wanted);
 }
 
-/** What differs, in words: one text for each thing that is missing or has another value. */
+/** What differs, in words a user of ip(8) and nft(8) knows: one text for each thing that is missing or has another value. */
 export function describeDifference(actual: readonly Item[], wanted: readonly Item[]): string[] {
-    if (isEmpty(plan(actual, wanted))) return [];
     const seen = new Map(actual.map((item) => [keyOf(item), item]));
-    return wanted.flatMap((item) => {
+    const differing = wanted.flatMap((item) => {
         const found = seen.get(keyOf(item));
-        if (found === undefined) return [`${keyOf(item)} is missing`];
-        const changed = Object.entries(item).filter(([name, value]) => {
-            return JSON.stringify((found as unknown as Record<string, unknown>)[name]) !== JSON.stringify(value);
-        });
-        return changed.map(([name, value]) => {
-            const actualValue = JSON.stringify((found as unknown as Record<string, unknown>)[name]);
-            return `${keyOf(item)}: ${name} is ${actualValue}, not ${JSON.stringify(value)}`;
-        });
+        if (found === item) return [];
+        if (found === undefined) return [`${titleOf(item)} is missing`];
+        return describeChange(found, item).map((words) => `${titleOf(item)}: ${words}`);
     });
+    // What nothing can be done about, or has to be, is no difference.
+    return differing.length === 0 || isEmpty(plan(actual, wanted)) ? [] : differing;
+}
+
+const names: Readonly<Record<string, string>> = { mtuBytes: "MTU", mac: "MAC", peerMac: "MAC", via: "gateway" };
+
+function describeChange(found: Item, wanted: Item): string[] {
+    const actual = found as unknown as Record<string, unknown>;
+    const changed = Object.entries(wanted).filter(
+        ([name, value]) => actual[name] !== value && JSON.stringify(actual[name]) !== JSON.stringify(value),
+    );
+    const flaws = "flaws" in found ? (found.flaws ?? []) : [];
+    return [
+        ...flaws,
+        ...changed.map(([name, value]) => `${names[name] ?? name} is ${show(actual[name])}, not ${show(value)}`),
+    ];
+}
+
+function show(value: unknown): string {
+    if (value === undefined || value === "") return "none";
+    if (Array.isArray(value)) return value.join(" . ");
+    return typeof value === "object"
+        ? Object.entries(value ?? {})
+              .flat()
+              .join(" ")
+        : String(value);
+}
+
+const at = (netns: string | undefined) => (netns === undefined ? "" : ` in ${netns}`);
+
+function titleOf(item: Item): string {
+    switch (item.type) {
+        case "ruleset":
+            return "nftables";
+        case "chain":
+            return `chain ${item.name} of table inet linuxnet`;
+        case "element":
+            return `element ${item.key.join(" . ")} of ${item.set} in table ${item.family} linuxnet`;
+        case "netns":
+            return `namespace ${item.name}`;
+        case "bridge":
+        case "vxlan":
+            return `interface ${item.name}`;
+        case "veth":
+            return `interface ${item.name} (${item.peerName} in ${item.netns})`;
+        case "address":
+            return `address ${item.address} on ${item.dev}${at(item.netns)}`;
+        case "route":
+            return `route to ${item.to} in table ${item.table}${at(item.netns)}`;
+        case "rule":
+            return `rule from ${item.from} lookup ${item.table}${at(item.netns)}`;
+        case "neighbour":
+            return `neighbour ${item.address} on ${item.dev}`;
+        case "fdb":
+            return `forwarding entry ${item.mac} on ${item.dev}`;
+        case "sysctl":
+            return `sysctl ${item.key}${at(item.netns)}`;
+        case "restore-script":
+            return `file ${restoreScriptPath}`;
+        case "restore-unit":
+            return "systemd units of the restore script";
+        default:
+            return keyOf(item);
+    }
 }

@@ -1,14 +1,15 @@
+import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
 import { ip, type Line, sysctl } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
 
 /** A network namespace with a name, ip-netns(8). */
-export interface NetnsItem {
+export interface NetnsItem extends Flaws {
     readonly type: "netns";
     readonly name: string;
 }
 
-export interface BridgeItem {
+export interface BridgeItem extends Flaws {
     readonly type: "bridge";
     readonly name: string;
     readonly mac: string;
@@ -17,7 +18,7 @@ export interface BridgeItem {
 }
 
 /** Both ends of a veth(4) pair: a bridge port on the host, an interface in the sandbox. */
-export interface VethItem {
+export interface VethItem extends Flaws {
     readonly type: "veth";
     readonly name: string;
     readonly bridge: string;
@@ -29,7 +30,7 @@ export interface VethItem {
 }
 
 /** A VXLAN device (RFC 7348) as a port of a bridge: no learning, forwarding entries are written by us. */
-export interface VxlanItem {
+export interface VxlanItem extends Flaws {
     readonly type: "vxlan";
     readonly name: string;
     readonly bridge: string;
@@ -68,9 +69,25 @@ export function deleteLinks(names: readonly string[]): Line[] {
     ];
 }
 
-/** A port of another bridge is made anew; one that is observed without a bridge only gets it back. */
-function moves(from: { readonly bridge: string }, to: { readonly bridge: string }): boolean {
-    return from.bridge !== to.bridge && from.bridge !== "" && from.bridge !== "down";
+const isUp = (link: LinkJson) => link.flags?.includes("UP") ?? false;
+
+/** Switches of an interface that are not as they were made; a kernel that does not show one is believed. */
+function wrongFlags(
+    shown: Readonly<Record<string, unknown>> | undefined,
+    wanted: Readonly<Record<string, number | boolean>>,
+): string[] {
+    return Object.entries(wanted).flatMap(([name, value]) => {
+        const actual = shown?.[name] ?? value;
+        return actual === value ? [] : [`${name} is ${onOrOff(actual)}`];
+    });
+}
+
+function onOrOff(value: unknown): string {
+    return value === true || value === 1 ? "on" : "off";
+}
+
+function setFlags(flags: Readonly<Record<string, number | boolean>>): (string | number)[] {
+    return Object.entries(flags).flatMap(([name, value]) => [name, typeof value === "number" ? value : onOrOff(value)]);
 }
 
 function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line {
@@ -93,17 +110,16 @@ export const netnsType: ItemType<NetnsItem> = {
     claims: (item) => [{ path: `/run/netns/${item.name}`, what: `network namespace "${item.name}"` }],
     add: (item) => [ip(undefined, "netns", "add", item.name), ip(item.name, "link", "set", "dev", "lo", "up")],
     remove: (item) => [ip(undefined, "netns", "del", item.name)],
-    observe: (item, snapshot) => (snapshot.namespaces.has(item.name) ? item : undefined),
+    change: (_from, to) => [ip(to.name, "link", "set", "dev", "lo", "up")],
+    observe(item, snapshot) {
+        const inside = snapshot.namespaces.get(item.name);
+        if (inside === undefined) return undefined;
+        const lo = inside.links.get("lo");
+        return lo === undefined || isUp(lo) ? item : withFlaws(item, ["its interface lo is down"]);
+    },
 };
 
-const bridgeFilter = ["nf_call_iptables", 1, "nf_call_ip6tables", 1] as const;
-
-/** The bridge that a port is on; a port that lost a flag is as good as none, and becomes one again. */
-function bridgeOf(link: LinkJson, flags: Readonly<Record<string, boolean>>): string {
-    const actual = link.linkinfo?.info_slave_data ?? {};
-    const isWhole = Object.entries(flags).every(([name, value]) => (actual[name] ?? value) === value);
-    return isWhole ? (link.master ?? "") : "";
-}
+const bridgeFilter = { nf_call_iptables: 1, nf_call_ip6tables: 1 };
 
 export const bridgeType: ItemType<BridgeItem> = {
     key: (item) => `link ${item.name}`,
@@ -126,7 +142,7 @@ export const bridgeType: ItemType<BridgeItem> = {
                 "type",
                 "bridge",
             ],
-            ...[...bridgeFilter, "forward_delay", 0],
+            ...[...setFlags(bridgeFilter), "forward_delay", 0],
         ),
         ip(
             undefined,
@@ -140,20 +156,23 @@ export const bridgeType: ItemType<BridgeItem> = {
         ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
         ...setMac(undefined, to.name, from.mac, to.mac),
         ip(undefined, "link", "set", "dev", to.name, "alias", to.alias, ...spared, "up"),
-        ip(undefined, "link", "set", "dev", to.name, "type", "bridge", ...bridgeFilter),
+        ...(from.flaws === undefined
+            ? []
+            : [ip(undefined, "link", "set", "dev", to.name, "type", "bridge", ...setFlags(bridgeFilter))]),
     ],
     observe(item, snapshot) {
         const link = linkOf(snapshot, "", item.name, "bridge");
         if (link === undefined) return undefined;
-        const { nf_call_iptables: filters } = link.linkinfo?.info_data ?? {};
-        return {
-            ...item,
-            mac: link.flags?.includes("UP") ? (link.address ?? "") : "down",
-            mtuBytes: link.mtu ?? 0,
-            alias: filters === 0 ? "without nf_call_iptables" : (link.ifalias ?? ""),
-        };
+        const seen = { ...item, mac: link.address ?? "", mtuBytes: link.mtu ?? 0, alias: link.ifalias ?? "" };
+        return withFlaws(seen, [
+            ...(isUp(link) ? [] : ["it is down"]),
+            ...wrongFlags(link.linkinfo?.info_data, bridgeFilter),
+        ]);
     },
 };
+
+/** What a port of ours is; `isolated` would cut what is published on its own network off. */
+const portFlags = { hairpin: true, isolated: false };
 
 export const vethType: ItemType<VethItem> = {
     key: (item) => `link ${item.name}`,
@@ -174,21 +193,24 @@ export const vethType: ItemType<VethItem> = {
             ...["link", "set", "dev", item.name, "master", item.bridge],
             ...["addrgenmode", "none", "alias", item.alias, ...spared],
         ),
-        ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", "hairpin", "on"),
+        ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", ...setFlags(portFlags)),
         ip(undefined, "link", "set", "dev", item.name, "up"),
         ip(item.netns, "link", "set", "dev", item.peerName, "addrgenmode", "none"),
         ip(item.netns, "link", "set", "dev", item.peerName, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),
     change(from, to) {
-        if (from.netns !== to.netns || from.peerName !== to.peerName || moves(from, to)) return undefined;
+        if (from.netns !== to.netns || from.peerName !== to.peerName) return undefined;
         const mtuChanged = from.mtuBytes !== to.mtuBytes;
         return [
             ...(mtuChanged
                 ? [setMtu(undefined, to.name, to.mtuBytes), setMtu(to.netns, to.peerName, to.mtuBytes)]
                 : []),
             ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, ...spared, "up"),
-            ip(undefined, "link", "set", "dev", to.name, "type", "bridge_slave", "hairpin", "on"),
+            // A port's switches go with its bridge.
+            ...(from.flaws === undefined && from.bridge === to.bridge
+                ? []
+                : [ip(undefined, "link", "set", "dev", to.name, "type", "bridge_slave", ...setFlags(portFlags))]),
             ...(from.peerMac === to.peerMac ? [] : [announceMac(to.netns, to.peerName)]),
             ...setMac(to.netns, to.peerName, from.peerMac, to.peerMac),
             ip(to.netns, "link", "set", "dev", to.peerName, "up"),
@@ -196,18 +218,23 @@ export const vethType: ItemType<VethItem> = {
     },
     observe(item, snapshot) {
         const link = linkOf(snapshot, "", item.name, "veth");
-        const peer = linkOf(snapshot, item.netns, item.peerName, "veth");
+        const peer = snapshot.namespaces.get(item.netns)?.links.get(item.peerName);
         // A pair without its inner end is beyond repair: it is made anew.
-        if (link === undefined) return undefined;
-        if (peer === undefined) return { ...item, peerName: "" };
-        const up = link.flags?.includes("UP") && peer.flags?.includes("UP");
-        return {
+        if (link?.ifindex === undefined) return undefined;
+        if (peer?.link_index !== link.ifindex) return { ...item, peerName: "" };
+        const { mtuBytes } = item;
+        const seen = {
             ...item,
-            bridge: bridgeOf(link, { hairpin: true }),
-            peerMac: up ? (peer.address ?? "") : "down",
-            mtuBytes: link.mtu === peer.mtu ? (peer.mtu ?? 0) : 0,
+            bridge: link.master ?? "",
+            peerMac: peer.address ?? "",
+            mtuBytes: (link.mtu === mtuBytes ? peer.mtu : link.mtu) ?? 0,
             alias: link.ifalias ?? "",
         };
+        return withFlaws(seen, [
+            ...(isUp(link) ? [] : ["its end on the host is down"]),
+            ...(isUp(peer) ? [] : ["its end in the sandbox is down"]),
+            ...wrongFlags(link.linkinfo?.info_slave_data, portFlags),
+        ]);
     },
 };
 
@@ -215,8 +242,7 @@ export const vethType: ItemType<VethItem> = {
 const tunnelFlags = { learning: false, neigh_suppress: true, flood: false, mcast_flood: false, bcast_flood: false };
 
 function setTunnelFlags(name: string): Line {
-    const words = Object.entries(tunnelFlags).flatMap(([flag, isOn]) => [flag, isOn ? "on" : "off"]);
-    return ip(undefined, "link", "set", "dev", name, "type", "bridge_slave", ...words);
+    return ip(undefined, "link", "set", "dev", name, "type", "bridge_slave", ...setFlags(tunnelFlags));
 }
 
 export const vxlanType: ItemType<VxlanItem> = {
@@ -240,8 +266,7 @@ export const vxlanType: ItemType<VxlanItem> = {
     ],
     remove: (item) => deleteLinks([item.name]),
     change(from, to) {
-        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port || moves(from, to))
-            return undefined;
+        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port) return undefined;
         return [
             setMtu(undefined, to.name, to.mtuBytes),
             ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, ...spared, "up"),
@@ -252,14 +277,18 @@ export const vxlanType: ItemType<VxlanItem> = {
         const link = linkOf(snapshot, "", item.name, "vxlan");
         if (link === undefined) return undefined;
         const data = link.linkinfo?.info_data ?? {};
-        return {
+        const seen = {
             ...item,
-            bridge: link.flags?.includes("UP") ? bridgeOf(link, tunnelFlags) : "down",
+            bridge: link.master ?? "",
             vni: Number(data["id"]),
             local: String(data["local"]),
             port: Number(data["port"]),
             mtuBytes: link.mtu ?? 0,
             alias: link.ifalias ?? "",
         };
+        return withFlaws(seen, [
+            ...(isUp(link) ? [] : ["it is down"]),
+            ...wrongFlags(link.linkinfo?.info_slave_data, tunnelFlags),
+        ]);
     },
 };

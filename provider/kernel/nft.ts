@@ -1,15 +1,19 @@
+import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
 import { nft } from "./line.js";
-import { baseTables, renderBase } from "./ruleset.js";
-import type { TableSnapshot } from "./snapshot.js";
+import { marked, markOf } from "./rule-mark.js";
+import { type BaseChain, baseTables, hookOf, renderBase, repairBase } from "./ruleset.js";
+import type { ChainSnapshot } from "./snapshot.js";
 
-/** Both tables with their base chains. */
-export interface RulesetItem {
+/** Both tables with their sets and base chains. */
+export interface RulesetItem extends Flaws {
     readonly type: "ruleset";
+    /** Observed only: names of base chains that are not as they were written; absent: none. */
+    readonly strangeChains?: readonly string[];
 }
 
 /** A chain of one object in `inet linuxnet`. */
-export interface ChainItem {
+export interface ChainItem extends Flaws {
     readonly type: "chain";
     readonly name: string;
     readonly rules: readonly string[];
@@ -71,22 +75,44 @@ export function normaliseParts(value: unknown): string {
     return normaliseParts(inner);
 }
 
+const strange = "has other rules than this version writes";
+
 export const rulesetType: ItemType<RulesetItem> = {
     key: () => "ruleset",
     parents: () => [],
     add: () => baseTables.flatMap((table) => renderBase(table).map(nft)),
     remove: () => baseTables.map((table) => nft(`delete table ${table.family} linuxnet`)),
+    change: ({ strangeChains = [] }) => baseTables.flatMap((table) => repairBase(table, strangeChains).map(nft)),
     observe(item, snapshot) {
-        const whole = baseTables.every((table) => isWhole(table.chains, snapshot.tables.get(table.family)));
-        return whole ? item : undefined;
+        const flaws: string[] = [];
+        const strangeChains: string[] = [];
+        for (const { family, sets, chains } of baseTables) {
+            const table = snapshot.tables.get(family);
+            // A table is gone as a whole; its sets cannot be while rules name them.
+            if (table === undefined || sets.every(({ name }) => !table.elements.has(name))) {
+                flaws.push(`table ${family} linuxnet is missing`);
+                strangeChains.push(...chains.map(({ name }) => name));
+                continue;
+            }
+            for (const chain of chains) {
+                const found = table.chains.get(chain.name);
+                if (found !== undefined && found.hook === hookOf(chain) && hasRules(found, chain.rules)) continue;
+                flaws.push(`chain ${chain.name} of table ${family} linuxnet ${describeChain(found, chain)}`);
+                strangeChains.push(chain.name);
+            }
+        }
+        return flaws.length === 0 ? item : { ...item, flaws, strangeChains };
     },
 };
 
-function isWhole(
-    chains: readonly { readonly name: string; readonly rules: readonly string[] }[],
-    table: TableSnapshot | undefined,
-): boolean {
-    return chains.every((chain) => table?.chains.get(chain.name) === chain.rules.length);
+function describeChain(found: ChainSnapshot | undefined, wanted: BaseChain): string {
+    if (found === undefined) return "is missing";
+    const hook = hookOf(wanted);
+    return found.hook === hook ? strange : `hangs on "${found.hook ?? "no hook"}", not on "${hook}"`;
+}
+
+function hasRules(chain: ChainSnapshot, rules: readonly string[]): boolean {
+    return chain.comments.length === rules.length && rules.every((rule, i) => chain.comments[i] === markOf(rule));
 }
 
 export const chainType: ItemType<ChainItem> = {
@@ -95,14 +121,14 @@ export const chainType: ItemType<ChainItem> = {
     add: (item) => [
         nft(`add chain inet linuxnet ${item.name}`),
         nft(`flush chain inet linuxnet ${item.name}`),
-        ...item.rules.map((rule) => nft(`add rule inet linuxnet ${item.name} ${rule}`)),
+        ...item.rules.map((rule) => nft(`add rule inet linuxnet ${item.name} ${marked(rule)}`)),
     ],
     remove: (item) => [nft(`flush chain inet linuxnet ${item.name}`), nft(`delete chain inet linuxnet ${item.name}`)],
     change: (_from, to) => chainType.add(to),
     observe(item, snapshot) {
-        const rules = snapshot.tables.get("inet")?.chains.get(item.name);
-        if (rules === undefined) return undefined;
-        return rules === item.rules.length ? item : { ...item, rules: [] };
+        const found = snapshot.tables.get("inet")?.chains.get(item.name);
+        if (found === undefined) return undefined;
+        return hasRules(found, item.rules) ? item : withFlaws(item, [strange]);
     },
 };
 

@@ -1,9 +1,11 @@
+import { formatIpv4, parseIpv4 } from "../model/address.js";
+import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
 import { bridge, ip } from "./line.js";
 import type { RouteJson } from "./snapshot.js";
 
 /** An address of an interface, ip-address(8). */
-export interface AddressItem {
+export interface AddressItem extends Flaws {
     readonly type: "address";
     readonly netns?: string;
     readonly dev: string;
@@ -11,8 +13,6 @@ export interface AddressItem {
     readonly link: string;
     /** With prefix length: `172.20.0.2/24`. */
     readonly address: string;
-    /** Observed only: the route to its network, which the kernel makes with the address and only with it, was deleted. */
-    readonly isRouted?: false;
 }
 
 /** A route, ip-route(8). Identified by namespace, table and destination. */
@@ -73,20 +73,35 @@ export const addressType: ItemType<AddressItem> = {
     parents: (item) => [item.link, ...inNamespace(item.netns)],
     add: (item) => [ip(item.netns, "address", "replace", item.address, "dev", item.dev)],
     remove: (item) => [ip(item.netns, "address", "del", item.address, "dev", item.dev)],
+    // The kernel makes the route with the address and only with it; written as the kernel does, it goes with the address.
+    change: (_from, to) => [
+        ip(
+            to.netns,
+            ...["route", "replace", networkOf(to.address), "dev", to.dev, "proto", "kernel", "scope", "link"],
+            ...["src", localOf(to.address)],
+        ),
+    ],
     observe(item, snapshot) {
-        const link = snapshot.namespaces.get(item.netns ?? "")?.links.get(item.dev);
+        const inside = snapshot.namespaces.get(item.netns ?? "");
+        const link = inside?.links.get(item.dev);
         const found = link?.addr_info?.some((entry) => `${entry.local}/${entry.prefixlen}` === item.address);
         if (!found) return undefined;
-        // The host's own routes may be very many, and are not read.
-        if (item.netns === undefined) return item;
-        const [local] = item.address.split("/");
-        const routes = snapshot.namespaces.get(item.netns)?.routes ?? [];
-        const isRouted = routes.some(
-            (route) => tableOf(route) === "main" && route.dev === item.dev && route.prefsrc === local,
-        );
-        return isRouted ? item : { ...item, isRouted };
+        const leadsThere = (route: RouteJson) =>
+            tableOf(route) === "main" && route.dev === item.dev && route.prefsrc === localOf(item.address);
+        const isRouted = inside?.routes === undefined || inside.routes.some(leadsThere);
+        // Without carrier or while it is down an interface has none; that is the interface's own flaw.
+        const isUp = link?.flags?.includes("UP") ?? false;
+        return isRouted || !isUp ? item : withFlaws(item, [`the route to ${networkOf(item.address)} is gone`]);
     },
 };
+
+const localOf = (address: string) => address.split("/")[0] ?? "";
+
+function networkOf(address: string): string {
+    const [local = "", length] = address.split("/");
+    const value = parseIpv4(local);
+    return `${formatIpv4(value - (value % 2 ** (32 - Number(length))))}/${length}`;
+}
 
 function tableOf(route: RouteJson): string {
     return String(route.table ?? "main");

@@ -1,3 +1,5 @@
+import { marked } from "./rule-mark.js";
+
 /** A chain of ours that hangs on a hook, or is jumped to from one. */
 export interface BaseChain {
     readonly name: string;
@@ -161,18 +163,48 @@ const bridge: BaseTable = {
 
 export const baseTables: readonly BaseTable[] = [inet, bridge];
 
+/** Where a base chain hangs, as `nft -j` shows it; `undefined` for one that is only jumped to. */
+export function hookOf({ hook }: BaseChain): string | undefined {
+    const [, type, name, priority] = /^type (\w+) hook (\w+) priority (-?\d+)$/.exec(hook ?? "") ?? [];
+    return type === undefined ? undefined : `${type} ${name} ${priority} accept`;
+}
+
+function addChain(at: string, chain: BaseChain): string {
+    const hook = chain.hook === undefined ? "" : ` { ${chain.hook}; policy accept; }`;
+    return `add chain ${at} ${chain.name}${hook}`;
+}
+
 /** Adds what is missing and writes every base chain anew; harmless when all is there. */
 export function renderBase(table: BaseTable): string[] {
     const at = `${table.family} linuxnet`;
     return [
         `add table ${at}`,
         ...table.sets.map((entry) => `add ${entry.kind} ${at} ${entry.name} { ${entry.type}; }`),
-        ...table.chains.map((chain) =>
-            chain.hook === undefined
-                ? `add chain ${at} ${chain.name}`
-                : `add chain ${at} ${chain.name} { ${chain.hook}; policy accept; }`,
-        ),
+        ...table.chains.map((chain) => addChain(at, chain)),
         ...table.chains.map((chain) => `flush chain ${at} ${chain.name}`),
-        ...table.chains.flatMap((chain) => chain.rules.map((rule) => `add rule ${at} ${chain.name} ${rule}`)),
+        ...table.chains.flatMap((chain) => renderRules(at, chain)),
     ];
+}
+
+/**
+ * Writes the named base chains anew, and what else the table lacks; other chains keep their rules. A chain that hangs
+ * elsewhere than it should cannot be moved, so it is made again, in the same transaction.
+ */
+export function repairBase(table: BaseTable, names: readonly string[]): string[] {
+    const at = `${table.family} linuxnet`;
+    const chains = table.chains.filter(({ name }) => names.includes(name));
+    if (chains.length === 0) return [];
+    const hooked = chains.filter(({ hook }) => hook !== undefined);
+    return [
+        `add table ${at}`,
+        ...table.sets.map((entry) => `add ${entry.kind} ${at} ${entry.name} { ${entry.type}; }`),
+        ...hooked.flatMap(({ name }) => ["add", "flush", "delete"].map((verb) => `${verb} chain ${at} ${name}`)),
+        ...chains.map((chain) => addChain(at, chain)),
+        ...chains.map((chain) => `flush chain ${at} ${chain.name}`),
+        ...chains.flatMap((chain) => renderRules(at, chain)),
+    ];
+}
+
+function renderRules(at: string, chain: BaseChain): string[] {
+    return chain.rules.map((rule) => `add rule ${at} ${chain.name} ${marked(rule)}`);
 }

@@ -1,8 +1,8 @@
 /** What `ip -json -details address show` says of one interface, as far as it is read. */
 export interface LinkJson {
-    readonly ifname: string;
     readonly ifindex?: number;
-    /** Of a veth: the index of its other end. */
+    readonly ifname: string;
+    /** Of a veth: the index of its other end, in that end's namespace. */
     readonly link_index?: number;
     readonly address?: string;
     readonly mtu?: number;
@@ -53,15 +53,22 @@ export interface FdbJson {
 /** What one network namespace (or the host itself) shows. */
 export interface NamespaceSnapshot {
     readonly links: ReadonlyMap<string, LinkJson>;
-    readonly routes: readonly RouteJson[];
+    /** Unicast routes; of the host itself only those that the kernel made with an address. Absent: they were not read. */
+    readonly routes?: readonly RouteJson[];
     readonly rules: readonly RuleJson[];
     /** Values of the keys that were asked for. */
     readonly sysctls: ReadonlyMap<string, string>;
 }
 
-/** One nftables table: chains with the number of their rules, sets and maps with their elements. */
+/** A chain: the comments of its rules in order, and where it hangs (`filter forward 0 accept`) if on a hook. */
+export interface ChainSnapshot {
+    readonly hook?: string;
+    readonly comments: readonly string[];
+}
+
+/** One nftables table: its chains, its sets and maps with their elements. */
 export interface TableSnapshot {
-    readonly chains: ReadonlyMap<string, number>;
+    readonly chains: ReadonlyMap<string, ChainSnapshot>;
     readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
 

@@ -68,7 +68,7 @@ function findNamespace(
     }
     // What was switched before the first time stays known.
     const oldSysctls = { ...Object.fromEntries(shown?.sysctls ?? []), ...previous?.joined?.oldSysctls };
-    const hasDefaultRoute = shown?.routes.some(({ dst, table }) => dst === "default" && (table ?? "main") === "main");
+    const hasDefaultRoute = shown?.routes?.some(({ dst, table }) => dst === "default" && (table ?? "main") === "main");
     return { hasDefaultRoute: previous?.joined?.hasDefaultRoute ?? hasDefaultRoute ?? false, oldSysctls };
 }
 

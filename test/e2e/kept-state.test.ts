@@ -72,10 +72,16 @@ test.each(kept)("kept state of $name: is refreshed, updated and destroyed by thi
         (await resources()).flatMap(({ id, urn }) => (id === undefined ? [] : [`${urn} ${id}`])).sort();
     const idsBefore = await ids();
 
+    // Rules may be written otherwise since; everything else is as this build would make it.
     await project.pulumi("refresh", "--yes", "--skip-preview", "--stack", "test");
-    expect((await resources()).flatMap(({ outputs }) => outputs?.drift ?? [])).toEqual([]);
-    await project.pulumi("preview", "--expect-no-changes", "--stack", "test");
+    const drift = (await resources()).flatMap(({ outputs }) => outputs?.drift ?? []);
+    expect(drift.filter((text) => !text.endsWith("has other rules than this version writes"))).toEqual([]);
     expect(await snapshotHost(host)).toEqual(restored);
+    await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");
+    const { interfaces, routes, rules, namespaces, sysctls } = restored;
+    expect(await snapshotHost(host)).toMatchObject({ interfaces, routes, rules, namespaces, sysctls });
+    await project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test");
+    await project.pulumi("preview", "--expect-no-changes", "--stack", "test");
 
     writeFileSync(join(project.folder, "values.json"), JSON.stringify({ connection: host.connection, change: "data" }));
     const updated = await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");

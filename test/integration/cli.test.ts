@@ -301,7 +301,9 @@ test("verify: a deleted veth is a difference, named by its endpoint", async () =
     before = await snapshotHost(bed.host);
     const { stdout, stderr, exitCode } = await ask(bed.host, ["verify"]);
     expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 1 });
-    expect(stdout).toMatch(new RegExp(`^Endpoint "web-data" of test/production\n  link ${veth} is missing$`, "m"));
+    expect(stdout).toMatch(
+        new RegExp(`^Endpoint "web-data" of test/production\n  interface ${veth} \\(.* is missing$`, "m"),
+    );
     expect(stdout).not.toContain('"web-front"');
     expect(stdout).toContain("Run `pulumi up --refresh` in test/production.");
 });

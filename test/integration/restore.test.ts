@@ -114,8 +114,8 @@ test("restore: a newer provider brings its script with its next operation, an ol
     expect(await front.refresh()).toEqual([]);
     expect(await readScript()).toBe(later);
     await rewrite(Number(/linuxnet-restore (\d+)/.exec(current)?.[1]), current.slice(0, 500));
-    expect(await front.refresh()).toEqual(["restore-script: version is 0, not 2"]);
-    expect(await front.update({})).toBe("update");
+    expect(await stack.host.refresh()).toEqual(["file /var/lib/linuxnet/restore: version is 0, not 2"]);
+    expect(await stack.host.update({})).toBe("update");
     expect(await readScript()).toBe(current);
 });
 

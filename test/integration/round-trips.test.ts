@@ -56,5 +56,7 @@ test("round trips: one for all reads of a run, however late they come, and anoth
     await bed.host.exec(["ip", "link", "del", endpoint.outs.hostInterface]);
     await sandbox.update({ labels: { tier: "web" } });
     const { props } = await provider.endpoint.read(endpoint.id, endpoint.outs as Props);
-    expect(props?.["drift"]).toContainEqual(expect.stringContaining(`link ${endpoint.outs.hostInterface} is missing`));
+    expect(props?.["drift"]).toContainEqual(
+        expect.stringContaining(`interface ${endpoint.outs.hostInterface} (front in `),
+    );
 });

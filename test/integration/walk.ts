@@ -418,7 +418,8 @@ export class Walk {
     /** `pulumi up --refresh`. @throws when anything is gone, or drift is left */
     async refreshAndRepair(): Promise<void> {
         const all = [...this.#live.values()];
-        await Promise.all(all.map(({ resource }) => resource.refresh()));
+        await Promise.all([this.stack.host, ...all.map(({ resource }) => resource)].map((each) => each.refresh()));
+        await this.stack.host.update({});
         for (const wave of waves) {
             const names = wave.map(({ name }) => name);
             const due = all.filter(({ slot }) => names.includes(slot.name));
@@ -431,6 +432,7 @@ export class Walk {
                 return drift === "gone" || drift.length > 0 ? [`${slot.name}: ${drift}`] : [];
             }),
         );
+        left.push([...(await this.stack.host.refresh())]);
         if (left.flat().length > 0) throw new Error(`drift is left:\n${left.flat().join("\n")}`);
     }
 

@@ -56,6 +56,37 @@ test.each([
         "$1true",
         ["link ltbacktunnel"],
     ],
+    [
+        "a port that is cut off from its neighbours",
+        /("ifname":"lewebfront".*?"isolated":)false/,
+        "$1true",
+        ["link lewebfront"],
+    ],
+    [
+        "another interface in the place of one of ours",
+        /("ifindex":\d+,"link_index":)\d+(,"ifname":"front")/,
+        "$1999$2",
+        ["link lewebfront"],
+    ],
+    [
+        "a host that lost the way to a network",
+        /"prefsrc":"172\.20\.0\.1"/,
+        '"prefsrc":"172.20.0.77"',
+        ["address  lnfront 172.20.0.1/24"],
+    ],
+    [
+        "a rule in the place of one of ours",
+        /("chain": "in_ledbback".{0,40}"comment": "#)a9a58d8c/,
+        "$1ffffffff",
+        ["chain in_ledbback"],
+    ],
+    ["a chain that drops what no rule decides", /("name": "input".*?"policy": ")accept/, "$1drop", ["ruleset"]],
+    [
+        "a chain that hangs elsewhere",
+        /("name": "output", "handle": \d+, "type": "filter".*?"prio": )0/,
+        "$15",
+        ["ruleset"],
+    ],
     ["another name in the alias", /linuxnet endpoint web-front/, "renamed", ["link lewebfront"]],
     [
         "a missing gateway address",

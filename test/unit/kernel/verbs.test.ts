@@ -34,8 +34,8 @@ const cases: Cases = {
         add: [
             "nft add chain inet linuxnet in_le1",
             "nft flush chain inet linuxnet in_le1",
-            "nft add rule inet linuxnet in_le1 tcp dport 80 goto closing",
-            "nft add rule inet linuxnet in_le1 drop",
+            'nft add rule inet linuxnet in_le1 tcp dport 80 goto closing comment "#b3b3ea8b"',
+            'nft add rule inet linuxnet in_le1 drop comment "#a9a58d8c"',
         ],
         remove: ["nft flush chain inet linuxnet in_le1", "nft delete chain inet linuxnet in_le1"],
         changes: [
@@ -44,7 +44,7 @@ const cases: Cases = {
                 lines: [
                     "nft add chain inet linuxnet in_le1",
                     "nft flush chain inet linuxnet in_le1",
-                    "nft add rule inet linuxnet in_le1 drop",
+                    'nft add rule inet linuxnet in_le1 drop comment "#a9a58d8c"',
                 ],
             },
         ],
@@ -147,18 +147,13 @@ const cases: Cases = {
         changes: [
             {
                 to: { mtuBytes: 1450 },
-                lines: [
-                    "ip link set dev ln1 mtu 1450",
-                    "ip link set dev ln1 alias linuxnet network a group 0 up",
-                    "ip link set dev ln1 type bridge nf_call_iptables 1 nf_call_ip6tables 1",
-                ],
+                lines: ["ip link set dev ln1 mtu 1450", "ip link set dev ln1 alias linuxnet network a group 0 up"],
             },
             {
                 to: { mac: "02:6c:ac:14:00:fe" },
                 lines: [
                     "ip link set dev ln1 address 02:6c:ac:14:00:fe",
                     "ip link set dev ln1 alias linuxnet network a group 0 up",
-                    "ip link set dev ln1 type bridge nf_call_iptables 1 nf_call_ip6tables 1",
                 ],
             },
         ],
@@ -209,7 +204,7 @@ const cases: Cases = {
         add: [
             "ip link add name le1 mtu 1500 type veth peer name eth0 mtu 1500 address 02:6c:ac:14:00:02 netns web",
             "ip link set dev le1 master ln1 addrgenmode none alias e group 0",
-            "ip link set dev le1 type bridge_slave hairpin on",
+            "ip link set dev le1 type bridge_slave hairpin on isolated off",
             "ip link set dev le1 up",
             "ip -n web link set dev eth0 addrgenmode none",
             "ip -n web link set dev eth0 up",
@@ -221,7 +216,6 @@ const cases: Cases = {
                 lines: [
                     "ip link set dev le1 mtu 1450",
                     "ip link set dev le1 master ln1 alias e group 0 up",
-                    "ip link set dev le1 type bridge_slave hairpin on",
                     "ip -n web link set dev eth0 mtu 1450",
                     "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
                     "ip -n web link set dev eth0 address 02:6c:ac:14:00:03",
@@ -359,6 +353,66 @@ test.each(changes)("%s: changes to %j by exact lines", (_type, to, lines, item) 
     } else {
         expect(planned).toEqual({ remove: [], nft: [], add: [], [isNft(item) ? "nft" : "add"]: lines });
     }
+});
+
+/** What an observed item shows beside its properties, and the lines that mend it. */
+const repairs: [keyof Cases, object, readonly string[]][] = [
+    [
+        "ruleset",
+        { flaws: ["chain to_endpoint of table bridge linuxnet is missing"], strangeChains: ["to_endpoint"] },
+        [
+            "nft add table bridge linuxnet",
+            "nft add set bridge linuxnet endpoints { type ifname; }",
+            "nft add set bridge linuxnet macs { type ifname . ether_addr; }",
+            "nft add set bridge linuxnet sources { type ifname . ipv4_addr; }",
+            "nft add set bridge linuxnet guarded { type ifname; }",
+            "nft add chain bridge linuxnet to_endpoint",
+            "nft flush chain bridge linuxnet to_endpoint",
+            "nft delete chain bridge linuxnet to_endpoint",
+            "nft add chain bridge linuxnet to_endpoint { type filter hook postrouting priority 300; policy accept; }",
+            "nft flush chain bridge linuxnet to_endpoint",
+            'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop comment "#d31fc313"',
+        ],
+    ],
+    [
+        "chain",
+        { flaws: ["has other rules than this version writes"] },
+        [
+            "nft add chain inet linuxnet in_le1",
+            "nft flush chain inet linuxnet in_le1",
+            'nft add rule inet linuxnet in_le1 tcp dport 80 goto closing comment "#b3b3ea8b"',
+            'nft add rule inet linuxnet in_le1 drop comment "#a9a58d8c"',
+        ],
+    ],
+    ["netns", { flaws: ["its interface lo is down"] }, ["ip -n web link set dev lo up"]],
+    [
+        "bridge",
+        { flaws: ["nf_call_iptables is off"] },
+        [
+            "ip link set dev ln1 alias linuxnet network a group 0 up",
+            "ip link set dev ln1 type bridge nf_call_iptables 1 nf_call_ip6tables 1",
+        ],
+    ],
+    [
+        "veth",
+        { bridge: "" },
+        [
+            "ip link set dev le1 master ln1 alias e group 0 up",
+            "ip link set dev le1 type bridge_slave hairpin on isolated off",
+            "ip -n web link set dev eth0 up",
+        ],
+    ],
+    [
+        "address",
+        { flaws: ["the route to 172.20.0.0/24 is gone"] },
+        ["ip -n web route replace 172.20.0.0/24 dev eth0 proto kernel scope link src 172.20.0.2"],
+    ],
+];
+
+test.each(repairs)("%s: seen with %j, is mended by exact lines", (type, seen, lines) => {
+    const { item } = cases[type];
+    const flawed = { ...item, ...seen } as Item;
+    expect(print([flawed], [item])).toEqual({ remove: [], nft: [], add: [], [isNft(item) ? "nft" : "add"]: lines });
 });
 
 test.each(rows.map((row) => [row.item.type, row.item] as const))(

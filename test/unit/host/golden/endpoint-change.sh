@@ -80,7 +80,6 @@ fi
 if [ $s -ge 1 ]; then :
 ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
-link set dev lewebfront type bridge_slave hairpin on
 LINUXNET_END
 
 nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
@@ -108,7 +107,7 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
 08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:09 netns web
 08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
-08 ip - link set dev lewebfront type bridge_slave hairpin on
+08 ip - link set dev lewebfront type bridge_slave hairpin on isolated off
 08 ip - link set dev lewebfront up
 08 ip web link set dev front addrgenmode none
 08 ip web link set dev front up
@@ -143,7 +142,6 @@ s=3; echo $s >>$r/stage
 echo '@@ links'
 ip -j -d -batch - <<'LINUXNET_END' || fail 3
 link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
-link set dev lewebfront type bridge_slave hairpin on
 addr show dev lewebfront
 LINUXNET_END
 
@@ -162,7 +160,7 @@ route replace default via 172.20.0.1 dev front table 1000
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.9 lookup 1000
 addr show
-route show table all
+route show table all type unicast
 rule show
 LINUXNET_END
 

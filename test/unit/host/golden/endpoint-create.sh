@@ -89,7 +89,7 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
 08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
-08 ip - link set dev lewebfront type bridge_slave hairpin on
+08 ip - link set dev lewebfront type bridge_slave hairpin on isolated off
 08 ip - link set dev lewebfront up
 08 ip web link set dev front addrgenmode none
 08 ip web link set dev front up
@@ -111,7 +111,7 @@ echo '@@ links'
 ip -j -d -batch - <<'LINUXNET_END' || fail 1
 link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
 link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
-link set dev lewebfront type bridge_slave hairpin on
+link set dev lewebfront type bridge_slave hairpin on isolated off
 link set dev lewebfront up
 addr show dev lewebfront
 LINUXNET_END
@@ -126,7 +126,7 @@ route replace default via 172.20.0.1 dev front table 1000
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.2 lookup 1000
 addr show
-route show table all
+route show table all type unicast
 rule show
 LINUXNET_END
 

@@ -67,7 +67,7 @@ if [ $s -ge 1 ]; then :
 ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
 link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
-link set dev lewebfront type bridge_slave hairpin on
+link set dev lewebfront type bridge_slave hairpin on isolated off
 link set dev lewebfront up
 LINUXNET_END
 
