@@ -43,7 +43,7 @@ function render(value: Code, indent: string | undefined): string {
 function renderProperty(name: string, value: Code, inside: (value: Code) => string): string {
     const key = /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);
     const text = inside(value);
-    return key === text ? key : `${key}: ${text}`;
+    return isVariable(value) && key === text ? key : `${key}: ${text}`;
 }
 
 const words = new Set(

@@ -60,6 +60,7 @@ test("value: what is printed means the same, whatever is in it", () => {
 test("value: variables are printed bare, what is undefined not at all, and long values broken", () => {
     const args = { host: { variable: "host" }, mtu: undefined, target: [{ variable: "web" }, "a b"] };
     expect(renderCode(args)).toBe('{ host, target: [web, "a b"] }');
+    expect(renderCode({ true: true, host: "host" })).toBe('{ true: true, host: "host" }');
     expect(renderCode({ description: "x".repeat(90), list: [1, 2] })).toBe(
         `{\n    description: "${"x".repeat(90)}",\n    list: [1, 2],\n}`,
     );
