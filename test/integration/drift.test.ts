@@ -439,6 +439,26 @@ const damages: Damage[] = [
         anew: ["link {TUNNEL}"],
     },
     {
+        title: "the host was rebooted, and nothing restored it",
+        command: `for n in {WEB} {DB} {OTHER}; do ip netns del $n; done
+            ip link del {TUNNEL}; ip link del {FRONT}; ip link del {BACK}; nft flush ruleset; rm -rf /run/linuxnet
+            echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding`,
+        drift: {
+            host: ["nftables: table inet linuxnet is missing", "..."],
+            front: ["interface {FRONT} is missing", "..."],
+            back: ["interface {BACK} is missing", "..."],
+            web: ["namespace {WEB} is missing", "..."],
+            db: ["namespace {DB} is missing", "..."],
+            other: ["namespace {OTHER} is missing", "..."],
+            webFront: ["element {web} of endpoints in table bridge linuxnet is missing", "..."],
+            dbFront: ["element {db} of endpoints in table bridge linuxnet is missing", "..."],
+            otherBack: ["element {other} of endpoints in table bridge linuxnet is missing", "..."],
+            http: ["element tcp . 8080 of published_any in table inet linuxnet is missing"],
+            tunnel: ["element 4789 of tunnel_ports in table inet linuxnet is missing", "..."],
+        },
+        anew: ["link *", "netns *", "inside *", "chain *"],
+    },
+    {
         title: "the restore script is gone",
         command: "rm /var/lib/linuxnet/restore",
         drift: { host: ["file /var/lib/linuxnet/restore is missing"] },
