@@ -53,8 +53,11 @@ export function findVeth(
     const taken = new Set(world.all("endpoint").map(({ foreignVeth }) => foreignVeth?.hostInterface));
     const found = inside.flatMap((link) => {
         const ipv4Address = addressIn(link, network);
-        const port = ports.find(({ ifindex, ifname }) => ifindex === link.link_index && !taken.has(ifname));
-        if (ipv4Address === undefined || port === undefined || link.linkinfo?.info_kind !== "veth") return [];
+        const port = ports.find(
+            ({ ifindex, link_index, ifname }) =>
+                ifindex === link.link_index && link_index === link.ifindex && !taken.has(ifname),
+        );
+        if (ipv4Address === undefined || port === undefined) return [];
         if (inputs.ipv4Address !== undefined && inputs.ipv4Address !== ipv4Address) return [];
         if (inputs.interfaceName !== undefined && inputs.interfaceName !== link.ifname) return [];
         const hairpin = optionsOf(port, "bridge_slave", options)["hairpin"] ?? 0;
