@@ -6,7 +6,7 @@ import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
 import { objectKinds } from "./kinds/index.js";
 import { describeObject, type ObjectKind } from "./kinds/kind.js";
-import { letGo } from "./kinds/let-go.js";
+import { letGo, putInPlace } from "./kinds/let-go.js";
 import { placeObject } from "./kinds/placement.js";
 import { describeIssues } from "./kinds/problem.js";
 import { hasUnknown } from "./kinds/unknown.js";
@@ -195,7 +195,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             decide(current, facts) {
                 const object = placeObject(kind, inputs, placement, current, facts, kernel);
                 key = object.key;
-                return new Map([[key, object]]);
+                return putInPlace(object, owner, current);
             },
         });
         const object = world.objects.get(key);

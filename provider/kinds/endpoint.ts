@@ -101,7 +101,10 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
         return wanted;
     }
     const { previous } = context;
-    if (previous?.network === network.key) return previous.ipv4Address;
+    if (previous?.network === network.key) {
+        const value = parseIpv4(previous.ipv4Address);
+        if (contains(subnet, { first: value, last: value })) return previous.ipv4Address;
+    }
     if (network.bridge?.isManaged === false && network.ipRange === undefined) {
         throw new Refusal(
             `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others, who have addresses of it too. ` +
@@ -145,7 +148,7 @@ function chooseInterfaceName(
             `interfaceName ${inputs.interfaceName} is already used by ${describeObject(holder)}. Choose another.`,
         );
     }
-    if (context.previous !== undefined) return context.previous.interfaceName;
+    if (context.previous?.network === network.key) return context.previous.interfaceName;
     const hash = context.key.slice(2);
     const name = interfaceNameOf(network.name, hash);
     return taken.has(name) ? `${name.slice(0, 10)}-${hash.slice(0, 4)}` : name;

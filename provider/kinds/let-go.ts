@@ -44,3 +44,15 @@ export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
     }
     return left;
 }
+
+/**
+ * What puts an object in its place. A network of another subnet comes with a replacement that is created before the old one
+ * is deleted: no address on it can stay, and the engine makes anew what was there.
+ * @throws Refusal as `letGo`
+ */
+export function putInPlace(object: HostObject, stack: Owner, world: World): Leavings {
+    const there = world.objects.get(object.key);
+    const put: Leavings = new Map([[object.key, object]]);
+    if (there?.kind !== "network" || object.kind !== "network" || there.subnet === object.subnet) return put;
+    return new Map([...letGo(new Map([[object.key, undefined]]), stack, world), ...put]);
+}

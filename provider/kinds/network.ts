@@ -204,7 +204,9 @@ export const network: ObjectKind<NetworkObject> = {
             throw new Refusal(
                 `its bridge is ${interfaceOf(previous)}, not ${inputs.interfaceName}. Correct interfaceName.`,
             );
-        const gateway = inputs.gateway ?? found?.gateway ?? previous?.gateway ?? defaultGateway(inputs);
+        // It has another subnet when it is replaced by one that is created before it is deleted.
+        const kept = previous?.subnet === inputs.subnet ? previous?.gateway : undefined;
+        const gateway = inputs.gateway ?? found?.gateway ?? kept ?? defaultGateway(inputs);
         refuseSpecial(inputs.subnet);
         refuseOutside(inputs, gateway);
         refuseOverlap(inputs, context, bridge?.interfaceName);

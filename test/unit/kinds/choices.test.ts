@@ -112,6 +112,16 @@ test.each([
     expect(build("network", "n", { host, subnet, ...args }, empty)).toMatchObject({ gateway });
 });
 
+test("replacement: one that takes the place of another before that is deleted chooses for its own subnet", () => {
+    const old = endpoint(sandbox(network(empty, "front", "172.20.0.0/24"), "web"), "web", "front");
+    const moved = network(old, "front", "172.30.0.0/24");
+    expect(moved.all("network")).toMatchObject([{ subnet: "172.30.0.0/24", gateway: "172.30.0.1" }]);
+    expect(on(endpoint(moved, "web", "front"), "web-front")).toMatchObject({ ipv4Address: "172.30.0.2" });
+    const target = { sandbox: ref("sandbox", "web"), network: ref("network", "back") };
+    const other = put(network(old, "back", "172.21.0.0/24"), "endpoint", "web-front", target);
+    expect(on(other, "web-front")).toMatchObject({ ipv4Address: "172.21.0.2", interfaceName: "back" });
+});
+
 test("gateway: stays when the program leaves it out", () => {
     const world = network(empty, "front", "10.0.0.0/24", { gateway: "10.0.0.254" });
     expect(build("network", "front", { host, subnet: "10.0.0.0/24" }, world)).toMatchObject({ gateway: "10.0.0.254" });

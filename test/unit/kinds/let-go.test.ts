@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { letGo } from "../../../provider/kinds/let-go.js";
+import { letGo, putInPlace } from "../../../provider/kinds/let-go.js";
 import type { HostObject } from "../../../provider/model/object.js";
 import type { World } from "../../../provider/model/world.js";
-import { endpoint, type Kind, keyOf, put, ref } from "./build.js";
+import { build, endpoint, type Kind, keyOf, put, ref } from "./build.js";
 import { smallWorld } from "./worlds.js";
 
 const stack = { project: "shop", stack: "dev", urn: "urn", name: "x" };
@@ -51,6 +51,20 @@ test("let go: what others, or nobody any more, have on it is named and stays", (
     expect(() => goneWith(smallWorld().with(new Map([[kept.key, kept]])), "network", "front")).toThrow(
         'still used by endpoint "web-front" of stack shop/dev (retained). Remove',
     );
+});
+
+test("let go: a network that comes with another subnet finds nobody on it", () => {
+    const world = smallWorld();
+    const front = build("network", "front", { host: ref("host", "edge"), subnet: "172.30.0.0/24" }, world);
+    const names = [...putInPlace(front, stack, world)].map(([key, rest]) => [world.objects.get(key)?.owner.name, rest]);
+    expect(Object.fromEntries(names)).toEqual({
+        front,
+        "web-front": undefined,
+        "api-front": undefined,
+        http: undefined,
+    });
+    const same = build("network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24" }, world);
+    expect([...putInPlace(same, stack, world).keys()]).toEqual([same.key]);
 });
 
 test("let go: on what is given back, the stack's own goes and that of others stays", () => {
