@@ -117,7 +117,7 @@ test.each([
     [
         "ip in a sandbox",
         [ip("web", "link", "set", "dev", "lo", "up")],
-        "ip -n web -batch - <<'LINUXNET_END' || fail 0\nlink set dev lo up\nLINUXNET_END\n",
+        "nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 0\nlink set dev lo up\nLINUXNET_END\n",
     ],
     [
         "words with blanks, as batch files quote them",
@@ -166,7 +166,7 @@ test.each([
     [
         "ip",
         [ip("web", "link", "del", "dev", "x")],
-        "ip -n web -force -batch - <<'LINUXNET_END' || fail 0\nlink del dev x\nLINUXNET_END\n",
+        "nsenter --net=/run/netns/web ip -force -batch - <<'LINUXNET_END' || fail 0\nlink del dev x\nLINUXNET_END\n",
     ],
     [
         "sysctl",

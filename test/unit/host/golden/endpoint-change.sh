@@ -55,7 +55,7 @@ sync /var/lib/linuxnet/objects || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 3 ]; then :
-ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 rule del priority 1000 from 172.20.0.9 lookup 1000
 address del 172.20.0.9/24 dev front
 LINUXNET_END
@@ -86,7 +86,7 @@ nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
 printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
 LINUXNET_END
 
-ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev front address 02:6c:ac:14:00:02
 link set dev front up
 address replace 172.20.0.2/24 dev front
@@ -118,7 +118,7 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 ' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
 { sync /var/lib/linuxnet/new/* </dev/null >/dev/null 2>&1 9>&- & }; p=$! || fail manifest
 s=1; echo $s >>$r/stage
-ip -n web -batch - <<'LINUXNET_END' || fail 0
+nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
 address del 172.20.0.2/24 dev front
 LINUXNET_END
@@ -151,7 +151,7 @@ printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
 LINUXNET_END
 
 echo '@@ namespace web'
-ip -n web -j -d -batch - <<'LINUXNET_END' || fail 5
+nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 5
 link set dev front address 02:6c:ac:14:00:09
 link set dev front up
 address replace 172.20.0.9/24 dev front

@@ -55,7 +55,7 @@ sync /var/lib/linuxnet/objects || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 3 ]; then :
-ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
@@ -117,7 +117,7 @@ addr show dev lewebfront
 LINUXNET_END
 
 echo '@@ namespace web'
-ip -n web -j -d -batch - <<'LINUXNET_END' || fail 2
+nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 2
 link set dev front addrgenmode none
 link set dev front up
 address replace 172.20.0.2/24 dev front

@@ -71,7 +71,7 @@ link set dev lewebfront type bridge_slave hairpin on isolated off
 link set dev lewebfront up
 LINUXNET_END
 
-ip -n web -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev front addrgenmode none
 link set dev front up
 address replace 172.20.0.2/24 dev front
@@ -87,7 +87,7 @@ return 0
 ' >$r/undo
 { [ -d /var/lib/linuxnet/new ] || mkdir -p /var/lib/linuxnet/objects /var/lib/linuxnet/new; } && for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || rm -f /var/lib/linuxnet/new/*; break; done || fail manifest
 s=1; echo $s >>$r/stage
-ip -n web -batch - <<'LINUXNET_END' || fail 0
+nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
