@@ -56,8 +56,10 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
         remove: groupByNamespace(removalLines(remove.filter((item) => !isNft(item))), "inside first"),
         nft: [
             ...linesOf(ofType(remove, "element"), "remove"),
+            // Tables that were flushed away are changed back before anything is added to them.
+            ...changed.filter(({ item }) => item.type === "ruleset").flatMap(({ lines }) => lines),
             ...linesOf(ofType(add, "ruleset", "chain"), "add"),
-            ...changed.filter(({ item }) => isNft(item)).flatMap(({ lines }) => lines),
+            ...changed.filter(({ item }) => isNft(item) && item.type !== "ruleset").flatMap(({ lines }) => lines),
             ...linesOf(ofType(add, "element"), "add"),
             ...linesOf(ofType(remove, "chain", "ruleset"), "remove"),
         ],

@@ -345,3 +345,13 @@ test("plan: of an interface that goes, only the interface is removed, and what s
         "ip link del dev le1",
     ]);
 });
+
+test("tables that were flushed away are there again before a chain is added to them", () => {
+    const ruleset: Item = { type: "ruleset" };
+    const chain: Item = { type: "chain", name: "in_le1", rules: ["drop"] };
+    const flushed: Item = { ...ruleset, flaws: ["table inet linuxnet is missing"], strangeChains: ["forward"] };
+    const lines = plan([flushed], [ruleset, chain]).nft.map(printLine);
+    const at = (text: string) => lines.findIndex((line) => line.includes(text));
+    expect(at("add table inet linuxnet")).toBeGreaterThan(-1);
+    expect(at("add chain inet linuxnet in_le1")).toBeGreaterThan(at("add table inet linuxnet"));
+});
