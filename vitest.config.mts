@@ -18,7 +18,7 @@ export default defineConfig({
         // Random walks run side by side in one of them.
         maxConcurrency: 3,
         projects: [
-            { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 10_000 } },
+            { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 } },
             {
                 test: {
                     name: "integration",

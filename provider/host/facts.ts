@@ -154,6 +154,7 @@ export function parseFacts(stdout: string): HostFacts {
         addresses: parseAddresses(links),
         routes: parseRoutes(parseJsonLines<RouteJson[]>(sections.get("routes")).flat(), links),
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
+        isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
         hasNetnsDirectory: paths.includes("/run/netns"),
         hasBridgeNetfilter: paths.includes("/proc/sys/net/bridge"),
     };

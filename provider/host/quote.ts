@@ -46,6 +46,16 @@ export function renderKept(line: Line): string | undefined {
 function writeSysctl(line: Line): string {
     const [key = "", value] = line.args;
     const path = quote(`/proc/sys/${key}`);
+    const { guard } = line;
+    if (guard !== undefined) {
+        const holds = (file: string, sign: string, text: string) => `[ "$(cat ${file})" ${sign} ${quote(text)} ]`;
+        const conditions = [
+            `[ -e ${path} ]`,
+            ...(guard.over === undefined ? [] : [holds(path, "=", guard.over)]),
+            ...(guard.unless === undefined ? [] : [holds(quote(`/proc/sys/${guard.unless}`), "!=", "1")]),
+        ];
+        return `if ${conditions.join(" && ")}; then printf '%s\\n' ${quote(value ?? "")} >${path}; fi`;
+    }
     if (value === undefined)
         return `if v=$(unshare --net cat ${path} 2>/dev/null); then printf '%s\\n' "$v" >${path}; fi`;
     return `printf '%s\\n' ${quote(value)} >${path}`;

@@ -8,6 +8,15 @@ export interface Line {
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;
     readonly args: readonly string[];
+    /** Of a switch of an interface of others, which may be gone by now: when to write it at all. */
+    readonly guard?: Guard;
+}
+
+export interface Guard {
+    /** Only over this value: another one was written by somebody else meanwhile. */
+    readonly over?: string;
+    /** Key of a switch that, when it is 1, wants this one as it is. */
+    readonly unless?: string;
 }
 
 export function ip(netns: string | undefined, ...args: readonly (string | number)[]): Line {
@@ -27,11 +36,12 @@ export function nft(text: string): Line {
  * Writes a key below /proc/sys/, with slashes: `net/ipv4/conf/ln0123/forwarding`. Without a value: the one that a new
  * namespace has, when a new namespace has the key.
  */
-export function sysctl(netns: string | undefined, key: string, value?: string): Line {
+export function sysctl(netns: string | undefined, key: string, value?: string, guard?: Guard): Line {
     return {
         tool: "sysctl",
         ...(netns === undefined ? {} : { netns }),
         args: value === undefined ? [key] : [key, value],
+        ...(guard === undefined ? {} : { guard }),
     };
 }
 

@@ -9,6 +9,8 @@ export interface SysctlItem {
     readonly value: string;
     /** Value to write when the item goes; absent: it goes with its interface, or is again as in a new namespace. */
     readonly old?: string;
+    /** Key of a switch that, when it is 1 by then, wants this one to stay: somebody else came to need it. */
+    readonly unless?: string;
     /** Key of the link the switch belongs to. */
     readonly link?: string;
 }
@@ -45,13 +47,20 @@ export const sysctlType: ItemType<SysctlItem> = {
         ...(item.netns === undefined ? [] : [`netns ${item.netns}`]),
         ...(item.link === undefined ? [] : [item.link]),
     ],
-    add: (item) => [sysctl(item.netns, item.key, item.value)],
-    remove: (item) =>
-        item.old === undefined && item.netns === undefined ? [] : [sysctl(item.netns, item.key, item.old)],
-    change: (_from, to) => [sysctl(to.netns, to.key, to.value)],
+    add: (item) => [sysctl(item.netns, item.key, item.value, item.old === undefined ? undefined : {})],
+    remove(item) {
+        if (item.old !== undefined) {
+            const unless = item.unless === undefined ? {} : { unless: item.unless };
+            return [sysctl(item.netns, item.key, item.old, { over: item.value, ...unless })];
+        }
+        return item.netns === undefined ? [] : [sysctl(item.netns, item.key)];
+    },
+    change: (_from, to) => [sysctl(to.netns, to.key, to.value, to.old === undefined ? undefined : {})],
     observe(item, snapshot) {
         const value = snapshot.namespaces.get(item.netns ?? "")?.sysctls.get(item.key);
-        return value === undefined ? undefined : { ...item, value };
+        if (value !== undefined) return { ...item, value };
+        // An interface of others that is gone (a VPN that is down) took its switches along, and misses nothing.
+        return item.old === undefined ? undefined : item;
     },
 };
 

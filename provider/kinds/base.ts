@@ -11,6 +11,7 @@ export function buildBase(facts: HostFacts): BaseObject {
         kind: "base",
         key: "base",
         openedUplinks: uplinks.map(([name]) => name),
+        ...(facts.isRouter ? { wasRouter: true } : {}),
         loadedBridgeNetfilter: !facts.hasBridgeNetfilter,
         madeNetnsDirectory: !facts.hasNetnsDirectory,
         hasSystemd: facts.capabilities.includes("systemd"),
@@ -38,7 +39,14 @@ export function baseItems(base: BaseObject, world: World): Item[] {
     );
     for (const name of base.openedUplinks) {
         if (!networks.has(name)) items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });
-        items.push({ type: "sysctl", key: `net/ipv4/conf/${name}/forwarding`, value: "1", old: "0" });
+        items.push({
+            type: "sysctl",
+            key: `net/ipv4/conf/${name}/forwarding`,
+            value: "1",
+            old: "0",
+            // Who makes a router of the host meanwhile (Docker, an administrator) switches all of them on.
+            ...(base.wasRouter ? {} : { unless: "net/ipv4/ip_forward" }),
+        });
     }
     return items;
 }

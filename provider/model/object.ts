@@ -164,6 +164,8 @@ export interface BaseObject {
     readonly key: "base";
     /** Uplinks whose IPv4 forwarding was off. */
     readonly openedUplinks: readonly string[];
+    /** `net.ipv4.ip_forward` was 1, and the uplinks were closed one by one. @default false */
+    readonly wasRouter?: boolean;
     /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
     readonly loadedBridgeNetfilter: boolean;
     readonly madeNetnsDirectory: boolean;

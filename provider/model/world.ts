@@ -46,6 +46,8 @@ export interface HostFacts {
     readonly routes: readonly ForeignRoute[];
     /** IPv4 forwarding per foreign interface. */
     readonly forwarding: Readonly<Record<string, boolean>>;
+    /** `net.ipv4.ip_forward`. */
+    readonly isRouter: boolean;
     /** Ports that a transaction found processes listening on; none is known before. */
     readonly busyPorts?: ReadonlySet<number>;
     readonly hasNetnsDirectory: boolean;

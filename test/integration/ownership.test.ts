@@ -116,6 +116,11 @@ table bridge filter { chain own { type filter hook forward priority 0; ether typ
         await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
         await stack.firewallPolicy("closed", { target: web.endpoint, ingress: [] });
         expect(await list()).toBe(before);
+        await bed.host.exec("nft delete table inet linuxnet; nft delete table bridge linuxnet");
+        expect(await web.endpoint.refresh()).not.toEqual([]);
+        for (const resource of [stack.host, front, web.endpoint]) await resource.update({});
+        expect(await web.endpoint.refresh()).toEqual([]);
+        expect(await list()).toBe(before);
     }
     expect(await list()).toBe(before);
     expect(await read("nft -a list ruleset")).toBe(whole);
@@ -157,6 +162,27 @@ test.each([
         await reconnect();
     },
 );
+
+test.each([
+    ["an uplink that is gone by the last delete", "ip link del up0", {}],
+    ["a switch that somebody wrote meanwhile", "sysctl -qw net.ipv4.conf.up0.forwarding=0", { up0: "0" }],
+    ["a host that was made a router meanwhile", "sysctl -qw net.ipv4.ip_forward=1", { up0: "1", eth0: "1" }],
+])("ownership: %s is left as it is", async (_what, event, expected) => {
+    await using host = await createHost();
+    await host.exec("sysctl -qw net.ipv4.ip_forward=0; ip link add up0 type bridge");
+    {
+        await using stack = await openStack(host);
+        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+        await host.exec(event);
+        // The next operations, a repair among them, go on; what was written over is theirs to be told of.
+        await host.exec("nft flush chain inet linuxnet forward");
+        await stack.host.refresh();
+        if (!("up0" in expected)) expect(await stack.host.update({})).toBe("update");
+        await stack.join("web", front);
+    }
+    for (const [name, value] of Object.entries(expected))
+        expect((await host.exec(`cat /proc/sys/net/ipv4/conf/${name}/forwarding`)).stdout).toBe(value);
+});
 
 test("ownership: interfaces and manifest tell whose they are, and no secrets", async () => {
     await using stack = await openStack(bed.host, { name: "prod" });

@@ -15,6 +15,7 @@ test("facts: reads what a host answers", () => {
         nftables: "1.0.6",
         capabilities: ["conntrack"],
         forwarding: { eth0: false, up0: false },
+        isRouter: false,
         hasNetnsDirectory: false,
         hasBridgeNetfilter: true,
     });

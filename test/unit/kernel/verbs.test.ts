@@ -301,7 +301,13 @@ const cases: Cases = {
         ],
     },
     sysctl: {
-        item: { type: "sysctl", key: "net/ipv4/conf/eth0/forwarding", value: "1", old: "0" },
+        item: {
+            type: "sysctl",
+            key: "net/ipv4/conf/eth0/forwarding",
+            value: "1",
+            old: "0",
+            unless: "net/ipv4/ip_forward",
+        },
         add: ["sysctl net/ipv4/conf/eth0/forwarding 1"],
         remove: ["sysctl net/ipv4/conf/eth0/forwarding 0"],
         changes: [{ to: { value: "2" }, lines: ["sysctl net/ipv4/conf/eth0/forwarding 2"] }],

@@ -32,6 +32,7 @@ export const facts: HostFacts = {
         },
     ],
     forwarding: { eth0: false },
+    isRouter: false,
     hasNetnsDirectory: false,
     hasBridgeNetfilter: false,
 };
