@@ -78,7 +78,7 @@ test("wrong input: what a host must be asked about is refused in create, each fo
     });
     const on = `on root@${edge.address}`;
     for (const line of [
-        `Sandbox "second" ${on}: network namespace "by-hand" exists on the host already and is not of this provider. Choose another name, or remove it (ip netns del).`,
+        `Sandbox "second" ${on}: network namespace "by-hand" exists on the host already and is not of this provider. Choose another name, join it with namespace: "by-hand", or take it over with adopt: true.`,
         `Network "overlap" ${on}: subnet 172.20.0.128/25 overlaps 172.20.0.0/24 of network "front" of stack lab/test. Choose another subnet.`,
         `of the host's interface eth0. Choose another subnet.`,
         `Network "tiny" ${on}: subnet 172.29.0.0/31 has no room for endpoints. Use /30 or larger.`,
