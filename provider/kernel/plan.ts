@@ -49,11 +49,13 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     const added = add.map((item) => ({ item, lines: typeOf(item).add(item) }));
     const arriving = [...added, ...changed].sort((a, b) => byRank(a.item, b.item));
     const isNft = (item: Item) => nftTypes.has(item.type);
+    // A packet between the cut and the end of its mapping would begin the flow anew, so the cut comes behind nft.
+    const [cut, gone] = [remove.filter(({ type }) => type === "flows"), remove.filter(({ type }) => type !== "flows")];
     const linesOf = (items: readonly Item[], verb: "add" | "remove") =>
         items.flatMap((item) => typeOf(item)[verb](item));
     const ofType = (items: readonly Item[], ...types: string[]) => items.filter((item) => types.includes(item.type));
     return {
-        remove: groupByNamespace(removalLines(remove.filter((item) => !isNft(item))), "inside first"),
+        remove: groupByNamespace(removalLines(gone.filter((item) => !isNft(item))), "inside first"),
         nft: [
             ...linesOf(ofType(remove, "element"), "remove"),
             // Tables that were flushed away are changed back before anything is added to them.
@@ -64,7 +66,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
             ...linesOf(ofType(remove, "chain", "ruleset"), "remove"),
         ],
         add: groupByNamespace(
-            arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines),
+            [...linesOf(cut, "remove"), ...arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines)],
             "host first",
         ),
         touched: [...add, ...changed.map(({ item }) => item)],

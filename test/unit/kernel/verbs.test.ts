@@ -338,7 +338,9 @@ test.each(rows.map((row) => [row.item.type, row] as const))("%s: is added and re
         ...{ [isNft(item) ? "nft" : "add"]: lines },
     });
     expect(added).toEqual(inside(row.add));
-    expect(removed).toEqual({ remove: [], nft: [], add: [], [isNft(item) ? "nft" : "remove"]: row.remove });
+    // Flows are cut last: before, the next packet would begin them anew.
+    const part = isNft(item) ? "nft" : item.type === "flows" ? "add" : "remove";
+    expect(removed).toEqual({ remove: [], nft: [], add: [], [part]: row.remove });
 });
 
 const changes = rows.flatMap(({ item, changes }) =>

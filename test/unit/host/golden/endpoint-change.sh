@@ -60,13 +60,6 @@ rule del priority 1000 from 172.20.0.9 lookup 1000
 address del 172.20.0.9/24 dev front
 LINUXNET_END
 
-f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '\''=(172\.20\.0\.9) '\'' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '\''=(172\.20\.0\.9) '\''; fi)
-if [ -n "$f" ]; then
-case $f in *=172.20.0.9'\'' '\''*) conntrack -D -s 172.20.0.9 >/dev/null 2>&1 ;; esac
-case $f in *=172.20.0.9'\'' '\''*) conntrack -D -r 172.20.0.9 >/dev/null 2>&1 ;; esac
-:
-fi
-
 fi
 if [ $s -ge 2 ]; then :
 nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
@@ -78,6 +71,13 @@ LINUXNET_END
 
 fi
 if [ $s -ge 1 ]; then :
+f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '\''=(172\.20\.0\.9) '\'' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '\''=(172\.20\.0\.9) '\''; fi)
+if [ -n "$f" ]; then
+case $f in *=172.20.0.9'\'' '\''*) conntrack -D -s 172.20.0.9 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.9'\'' '\''*) conntrack -D -r 172.20.0.9 >/dev/null 2>&1 ;; esac
+:
+fi
+
 ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
 LINUXNET_END
@@ -123,15 +123,8 @@ rule del priority 1000 from 172.20.0.2 lookup 1000
 address del 172.20.0.2/24 dev front
 LINUXNET_END
 
-f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '=(172\.20\.0\.2) ' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '=(172\.20\.0\.2) '; fi)
-if [ -n "$f" ]; then
-case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
-case $f in *=172.20.0.2' '*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
-:
-fi
-
 s=2; echo $s >>$r/stage
-nft -f - <<'LINUXNET_END' || fail 2
+nft -f - <<'LINUXNET_END' || fail 1
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
@@ -139,6 +132,13 @@ add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
 LINUXNET_END
 
 s=3; echo $s >>$r/stage
+f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '=(172\.20\.0\.2) ' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '=(172\.20\.0\.2) '; fi)
+if [ -n "$f" ]; then
+case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.2' '*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
+:
+fi
+
 echo '@@ links'
 ip -j -d -batch - <<'LINUXNET_END' || fail 3
 link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up

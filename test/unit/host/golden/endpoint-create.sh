@@ -59,13 +59,6 @@ nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/nu
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
-f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '\''=(172\.20\.0\.2) '\'' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '\''=(172\.20\.0\.2) '\''; fi)
-if [ -n "$f" ]; then
-case $f in *=172.20.0.2'\'' '\''*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
-case $f in *=172.20.0.2'\'' '\''*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
-:
-fi
-
 ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link del dev lewebfront
 LINUXNET_END
@@ -77,6 +70,15 @@ delete element bridge linuxnet endpoints { "lewebfront" }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
+
+fi
+if [ $s -ge 1 ]; then :
+f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '\''=(172\.20\.0\.2) '\'' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '\''=(172\.20\.0\.2) '\''; fi)
+if [ -n "$f" ]; then
+case $f in *=172.20.0.2'\'' '\''*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.2'\'' '\''*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
+:
+fi
 
 fi
 fi
