@@ -99,7 +99,8 @@ export function renderManifestChange(
     const directory = manifestDirectory;
     if (after.objects.size === 0) {
         const removal = `rm -rf ${directory}/objects ${directory}/new ${directory}/generation`;
-        const finish = [removal, `sync ${directory}`];
+        // The folder may be gone: when the transaction that ended it was cut off behind its last step.
+        const finish = [removal, `[ ! -d ${directory} ] || sync ${directory}`];
         return { prepare: [], settle: [], finish, resume: finish.map((line) => `${line} || return 1`) };
     }
     const writes: string[] = [];
