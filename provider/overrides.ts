@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { connectionArguments } from "./kinds/connection.js";
 import { describeIssues } from "./kinds/problem.js";
 import { shape } from "./kinds/schema.js";
 import type { Connection } from "./model/connection.js";
@@ -19,10 +20,16 @@ const fields = {
     deleteUnreachable: flag.optional(),
 };
 const names = Object.keys(fields) as (keyof typeof fields)[];
-const settings = shape({ ...fields, hosts: z.record(z.string(), shape(fields)).optional() });
+/** A program may keep its hosts' whole connections in the same table. */
+const ofTheProgram = Object.fromEntries(connectionArguments.map((name) => [name, z.unknown().optional()]));
+const login = shape({ ...ofTheProgram, ...fields }).transform(
+    (entry) => Object.fromEntries(names.map((name) => [name, (entry as Record<string, unknown>)[name]])) as Login,
+);
+const everywhere = shape(fields);
+const settings = shape({ ...fields, hosts: z.record(z.string(), login).optional() });
 
 /** What stack configuration says about one login; it goes before what the state holds. */
-type Login = Omit<z.output<typeof settings>, "hosts">;
+type Login = z.output<typeof everywhere>;
 
 /** Stack configuration of this run, secrets decrypted: for all hosts, and by name or address for some. */
 export type Overrides = z.output<typeof settings>;

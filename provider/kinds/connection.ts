@@ -72,6 +72,8 @@ const fields = shape({
 
 type Arguments = z.output<typeof fields>;
 
+export const connectionArguments: readonly string[] = Object.keys(fields.shape);
+
 /** How a host is reached; stored with every default written out, so that dependents compare equal. */
 export const connection = fields
     .superRefine((value, context) => {
