@@ -37,10 +37,14 @@ const numbers = (count: number) => Array.from({ length: count }, (_, index) => i
 
 /** What the server sends until there is a shell, cut into stages: the greeting, the key exchange, the login, the shell. */
 async function planStages(transport: (typeof transports)[number]): Promise<number[]> {
-    await using relay = await openRelay(host, {}, 2222);
-    await using _shell = await openUsing(over(relay, { transport }));
-    const total = relay.bytesFromServer;
-    // The lengths of a login differ by some bytes.
+    const totals = [];
+    for (const _ of numbers(3)) {
+        await using relay = await openRelay(host, {}, 2222);
+        await using _shell = await openUsing(over(relay, { transport }));
+        totals.push(relay.bytesFromServer);
+    }
+    // The lengths of a login differ by some bytes, and on a busy machine more has come by the time that it is looked at.
+    const total = Math.min(...totals);
     return numbers(stages).map((stage) => 1 + Math.floor((stage * (total - 50)) / (stages - 1)));
 }
 
