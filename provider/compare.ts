@@ -1,5 +1,7 @@
+import type { ObjectKind } from "./kinds/kind.js";
 import { hasUnknown, unknown } from "./kinds/unknown.js";
 import { isEqual } from "./model/equal.js";
+import type { HostObject } from "./model/object.js";
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -11,21 +13,19 @@ export interface Comparison {
     readonly changed: string[];
 }
 
+/** What a kind says of its inputs. */
+export type InputRules = Pick<ObjectKind<HostObject>, "schema" | "replaces" | "refers" | "chosen">;
+
 const isInternal = (name: string) => ["owner", "connection", "objectKey", "retainOnDelete", "drift"].includes(name);
 
 /**
- * Compares outputs with checked inputs. An input that was left out compares equal: defaults are written out by check,
- * so what is left out was chosen for the user (an address, a port, a name) and stays.
+ * Compares outputs with checked inputs. Defaults are written out by check, so what is absent was taken out of the program,
+ * or was chosen for the user (an address, a port, a name) and stays.
  *
- * @param replaces inputs whose change makes a new object; unknown counts as changed
- * @param refers inputs with references that change in place: the engine shows a replaced one as one unknown text
+ * @param rules of an unknown input that replaces it counts as changed; of one that refers the engine shows a replaced one
+ * as one unknown text
  */
-export function compare(
-    olds: Values,
-    news: Values,
-    replaces: readonly string[],
-    refers: readonly string[],
-): Comparison {
+export function compare(olds: Values, news: Values, { schema, replaces, refers, chosen }: InputRules): Comparison {
     const changed: string[] = [];
     const replacing: string[] = [];
     for (const [name, value] of Object.entries(news)) {
@@ -35,18 +35,8 @@ export function compare(
         changed.push(name);
         if (replaces.includes(name) || (refers.includes(name) && value === unknown)) replacing.push(name);
     }
-    // Optional properties without a default that were taken out of the program.
-    for (const name of [
-        "ingress",
-        "egress",
-        "hostAddress",
-        "ipRange",
-        "targetPort",
-        "adopt",
-        "existing",
-        "retainOnDelete",
-    ]) {
-        if (news[name] !== undefined || olds[name] === undefined || changed.includes(name)) continue;
+    for (const name of [...Object.keys(schema.shape), "retainOnDelete"]) {
+        if (news[name] !== undefined || olds[name] === undefined || chosen.includes(name)) continue;
         changed.push(name);
         if (replaces.includes(name)) replacing.push(name);
     }

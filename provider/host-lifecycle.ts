@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { compare } from "./compare.js";
-import { tell } from "./engine-log.js";
+import { compare, type InputRules } from "./compare.js";
 import type { Host } from "./host/host.js";
 import { hostSchema } from "./kinds/host.js";
 import { type Leavings, letGo } from "./kinds/let-go.js";
@@ -11,11 +10,12 @@ import {
     type Handler,
     type Props,
     refuseOtherMachine,
+    signedBy,
     withoutUndefined,
 } from "./lifecycle.js";
 import type { Connection, Hop } from "./model/connection.js";
 import { isEqual } from "./model/equal.js";
-import { formatId, nameStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
+import { formatId, isOfStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import type { HostFacts, World } from "./model/world.js";
 import { leaveMachine, sessionOf, sessionToDelete } from "./sessions.js";
 
@@ -83,11 +83,7 @@ async function outputsOf(host: Host, inputs: Props, generation: string): Promise
 /** What the manifest still lists for a Host: a killed create is not in the state. What is retained stays. */
 function leftOvers(world: World, hostId: string, owner: Owner): Leavings {
     const own = [...world.all("network"), ...world.all("sandbox")].filter(
-        (object) =>
-            object.host === hostId &&
-            object.owner.project === owner.project &&
-            object.owner.stack === owner.stack &&
-            !object.retained,
+        (object) => object.host === hostId && isOfStack(object.owner, owner) && !object.retained,
     );
     return letGo(new Map(own.map((object) => [object.key, object.adoptedFrom])), owner, world);
 }
@@ -108,9 +104,11 @@ function carry(inputs: Props, olds: Props): Props {
     return { ...inputs, connection: { ...written, ...told } };
 }
 
-function titleOf(owner: Owner): string {
-    return `host "${owner.name}" of stack ${nameStack(owner)}`;
-}
+/** Both addresses follow the host where the program does not give them. */
+const inputRules: InputRules = {
+    ...{ schema: hostSchema, replaces: [], refers: [] },
+    chosen: ["underlayAddress", "publicAddress"],
+};
 
 /** A Host is a way to a machine and what is known of it, and stands for what all objects on it share. */
 export const hostHandler: Handler = {
@@ -120,7 +118,7 @@ export const hostHandler: Handler = {
     },
 
     async diff(id, olds, news) {
-        const { changes: differs, replaces } = compare(olds, news, [], []);
+        const { changes: differs, replaces } = compare(olds, news, inputRules);
         const underlayAddress = news["underlayAddress"] ?? olds["underlayAddress"];
         const isAnother = !isEqual(olds["triggers"] ?? [], news["triggers"] ?? []);
         const changes = differs || isAnother || addressesOf(news, underlayAddress).address !== olds["address"];
@@ -149,13 +147,12 @@ export const hostHandler: Handler = {
     },
 
     async update(id, olds, news) {
-        if (compare(olds, news, [], []).changed.includes("drift")) {
+        if (compare(olds, news, inputRules).changed.includes("drift")) {
             const host = await sessionOf(connectionOf(news));
             refuseOtherMachine(host, parseId(id).machineId);
             const owner = news["owner"] as Owner;
             await host.commit({
-                owner: titleOf(owner),
-                onWait: (message) => tell(owner.urn, message),
+                ...signedBy("host", owner),
                 repair: true,
                 decide: () => new Map(),
             });
@@ -181,8 +178,7 @@ export const hostHandler: Handler = {
         if (host === undefined) return;
         refuseOtherMachine(host, machineId);
         await host.commit({
-            owner: titleOf(owner),
-            onWait: (message) => tell(owner.urn, message),
+            ...signedBy("host", owner),
             // Without any it costs nothing, and ends what a killed transaction left.
             repair: leftOvers(host.world(), id, owner).size > 0,
             decide: (world) => leftOvers(world, id, owner),

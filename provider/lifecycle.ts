@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { compare } from "./compare.js";
 import { tell } from "./engine-log.js";
+import type { Operation } from "./host/draft.js";
 import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
 import { objectKinds } from "./kinds/index.js";
@@ -117,6 +118,11 @@ export function explain(kind: Kind, props: Props, error: unknown): Error {
     return explained;
 }
 
+/** A transaction says whose it is to who waits for it, and tells its owner whom it waits for. */
+export function signedBy(kind: Kind, owner: Owner): Pick<Operation, "owner" | "onWait"> {
+    return { owner: describeObject({ kind, owner }), onWait: (message) => tell(owner.urn, message) };
+}
+
 export function refuseOtherMachine(host: Host, machineId: string): void {
     if (host.facts.machineId === machineId) return;
     throw new Refusal(
@@ -189,8 +195,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         const kernel = surveyed.length > 0 ? await host.look(surveyed) : undefined;
         let key = placement.key;
         const world = await host.commit({
-            owner: describeObject({ kind: kindName, owner } as HostObject),
-            onWait: (message) => tell(owner.urn, message),
+            ...signedBy(kindName, owner),
             repair: repair || (known === undefined && isThere),
             decide(current, facts) {
                 const object = placeObject(kind, inputs, placement, current, facts, kernel);
@@ -222,7 +227,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         },
 
         async diff(_id, olds, news) {
-            const { changes, replaces } = compare(olds, news, kind.replaces, kind.refers);
+            const { changes, replaces } = compare(olds, news, kind);
             return { changes, replaces, deleteBeforeReplace: replaces.length > 0, stables: [] };
         },
 
@@ -241,7 +246,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         },
 
         async update(id, olds, news) {
-            const { changed } = compare(olds, news, kind.replaces, kind.refers);
+            const { changed } = compare(olds, news, kind);
             // A new key, port or bastion is a new way to the same object.
             if (changed.every((name) => ofTheProgramOnly.has(name)))
                 return { outs: withoutUndefined({ ...olds, ...news }) };
@@ -251,13 +256,12 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
 
         async delete(id, props) {
             const { key, generation, machineId } = parseId(id);
-            const host = await sessionToDelete(connectionOf(props), machineId, ownerOf(props).urn);
+            const owner = ownerOf(props);
+            const host = await sessionToDelete(connectionOf(props), machineId, owner.urn);
             if (host === undefined) return;
             refuseOtherMachine(host, machineId);
-            const owner = ownerOf(props);
             await host.commit({
-                owner: describeObject({ kind: kindName, owner } as HostObject),
-                onWait: (message) => tell(owner.urn, message),
+                ...signedBy(kindName, owner),
                 repair: false,
                 decide(world) {
                     const object = world.objects.get(key);
@@ -265,7 +269,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
                     const left = withoutLayer(object, generation);
                     // Made anew meanwhile: nothing of this id is there.
                     if (left === object) return new Map();
-                    return letGo(new Map([[key, left]]), ownerOf(props), world);
+                    return letGo(new Map([[key, left]]), owner, world);
                 },
             });
         },

@@ -1,3 +1,4 @@
+import { contains, parseIpv4, parseIpv4Cidr } from "../model/address.js";
 import type { ItemType } from "./item.js";
 import { command, ip, type Line, must } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
@@ -89,6 +90,16 @@ function setOptions(item: OptionItem, options: Readonly<Record<string, number>>)
         item.kind === "bridge" ? value : value === 1 ? "on" : "off",
     ]);
     return ip(undefined, "link", "set", "dev", item.dev, "type", item.kind, ...words);
+}
+
+/** The address of a link that is in a subnet, with the subnet's prefix length. */
+export function addressIn(link: LinkJson, subnet: string): string | undefined {
+    const range = parseIpv4Cidr(subnet);
+    const isIn = (local: string) => contains(range, { first: parseIpv4(local), last: parseIpv4(local) });
+    return link.addr_info?.find(
+        ({ family, local, prefixlen }) =>
+            family === "inet" && local !== undefined && prefixlen === range.prefixLength && isIn(local),
+    )?.local;
 }
 
 /** The values that a link shows of these options; what an older kernel does not show is taken as wanted. */

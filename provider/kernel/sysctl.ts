@@ -41,13 +41,17 @@ export interface FlowsItem {
     readonly cutOnAdd: boolean;
 }
 
+/** One that is put back later may lie on an interface of others, which may be gone by now. */
+const write = ({ netns, key, value, old }: SysctlItem): Line =>
+    sysctl(netns, key, value, old === undefined ? undefined : {});
+
 export const sysctlType: ItemType<SysctlItem> = {
     key: (item) => `sysctl ${item.netns ?? ""} ${item.key}`,
     parents: (item) => [
         ...(item.netns === undefined ? [] : [`netns ${item.netns}`]),
         ...(item.link === undefined ? [] : [item.link]),
     ],
-    add: (item) => [sysctl(item.netns, item.key, item.value, item.old === undefined ? undefined : {})],
+    add: (item) => [write(item)],
     remove(item) {
         if (item.old !== undefined) {
             const unless = item.unless === undefined ? {} : { unless: item.unless };
@@ -55,7 +59,7 @@ export const sysctlType: ItemType<SysctlItem> = {
         }
         return item.netns === undefined ? [] : [sysctl(item.netns, item.key)];
     },
-    change: (_from, to) => [sysctl(to.netns, to.key, to.value, to.old === undefined ? undefined : {})],
+    change: (_from, to) => [write(to)],
     observe(item, snapshot) {
         const value = snapshot.namespaces.get(item.netns ?? "")?.sysctls.get(item.key);
         if (value !== undefined) return { ...item, value };

@@ -13,7 +13,7 @@ import {
     type NetworkObject,
     type SandboxObject,
 } from "../model/object.js";
-import { parseId, type RefValue } from "../model/reference.js";
+import { isOfStack, parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { findVeth, foreignVethItems } from "./foreign-veth.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
@@ -56,8 +56,7 @@ function findParents(inputs: EndpointInputs, context: Context): { sandbox: Sandb
     if (sandbox === undefined) throw new Refusal("its sandbox is not on the host any more. Run `pulumi up --refresh`.");
     const network = networkId.machineId === facts.machineId ? world.get("network", networkId.key) : undefined;
     if (network === undefined) throw new Refusal("its network is not on the host any more. Run `pulumi up --refresh`.");
-    const isOfThisStack =
-        network.owner.project === context.owner.project && network.owner.stack === context.owner.stack;
+    const isOfThisStack = isOfStack(network.owner, context.owner);
     // Who is in stays: only newcomers are asked.
     const isIn = context.previous?.network === network.key;
     if (!isOfThisStack && !network.attachable && !isIn) {
@@ -203,6 +202,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
     schema,
     replaces: ["sandbox", "network"],
     refers: [],
+    chosen: ["ipv4Address", "macAddress", "interfaceName"],
 
     build(raw, context) {
         const inputs = raw as unknown as EndpointInputs;

@@ -160,6 +160,7 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
     schema: schema,
     replaces: [],
     refers: ["target", "ingress", "egress"],
+    chosen: [],
 
     build(raw, context) {
         const inputs = raw as unknown as PolicyInputs;

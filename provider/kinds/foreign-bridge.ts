@@ -1,7 +1,6 @@
 import type { Item } from "../kernel/item.js";
-import { optionsOf } from "../kernel/kept.js";
-import type { LinkJson } from "../kernel/snapshot.js";
-import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { addressIn, optionsOf } from "../kernel/kept.js";
+import { parseIpv4Cidr } from "../model/address.js";
 import { makerByName } from "../model/foreign.js";
 import { isKernelName } from "../model/kernel-name.js";
 import { type ForeignBridge, interfaceOf, type NetworkObject } from "../model/object.js";
@@ -44,16 +43,6 @@ export function surveyBridge(raw: Record<string, unknown>, facts: HostFacts): It
         { type: "kept", what: "bridge", dev: name },
         ...Object.entries(sysctlsOf(name)).map(([key, value]): Item => ({ type: "sysctl", key, value })),
     ];
-}
-
-/** Its address of the subnet, with the same prefix length. */
-function addressIn(link: LinkJson, subnet: string): string | undefined {
-    const { first, prefixLength } = parseIpv4Cidr(subnet);
-    const found = link.addr_info?.find(({ family, local, prefixlen }) => {
-        if (family !== "inet" || local === undefined || prefixlen !== prefixLength) return false;
-        return parseIpv4Cidr(subnet).last >= parseIpv4(local) && parseIpv4(local) >= first;
-    });
-    return found?.local;
 }
 
 /**

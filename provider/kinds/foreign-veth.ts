@@ -1,7 +1,5 @@
 import type { Item } from "../kernel/item.js";
-import { optionsOf } from "../kernel/kept.js";
-import type { LinkJson } from "../kernel/snapshot.js";
-import { contains, parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { addressIn, optionsOf } from "../kernel/kept.js";
 import { isKernelName } from "../model/kernel-name.js";
 import { type EndpointObject, interfaceOf, type NetworkObject, type SandboxObject } from "../model/object.js";
 import { Refusal } from "../model/refusal.js";
@@ -25,15 +23,6 @@ export interface FoundVeth {
 /** A port that sends back what came from it: a sandbox reaches its own published ports. */
 const options = { hairpin: 1 };
 
-function addressIn(link: LinkJson, network: NetworkObject): string | undefined {
-    const subnet = parseIpv4Cidr(network.subnet);
-    const isIn = (value: number) => contains(subnet, { first: value, last: value });
-    return link.addr_info?.find(
-        ({ family, local, prefixlen }) =>
-            family === "inet" && local !== undefined && prefixlen === subnet.prefixLength && isIn(parseIpv4(local)),
-    )?.local;
-}
-
 /**
  * The veth of others between the sandbox's namespace and the network's bridge; `undefined`: the endpoint makes its own.
  * @throws Refusal when there are several, or it differs
@@ -52,7 +41,7 @@ export function findVeth(
     );
     const taken = new Set(world.all("endpoint").map(({ foreignVeth }) => foreignVeth?.hostInterface));
     const found = inside.flatMap((link) => {
-        const ipv4Address = addressIn(link, network);
+        const ipv4Address = addressIn(link, network.subnet);
         const port = ports.find(
             ({ ifindex, link_index, ifname }) =>
                 ifindex === link.link_index && link_index === link.ifindex && !taken.has(ifname),

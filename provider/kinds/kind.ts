@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import type { Snapshot } from "../kernel/snapshot.js";
+import type { Kind } from "../model/kind.js";
 import type { HostObject } from "../model/object.js";
 import { nameStack, type Owner } from "../model/reference.js";
 import type { HostFacts, World } from "../model/world.js";
@@ -29,6 +30,8 @@ export interface ObjectKind<T extends HostObject> {
     readonly replaces: readonly string[];
     /** Inputs that hold references and change in place. */
     readonly refers: readonly string[];
+    /** Inputs that are chosen when the program leaves them out, and outputs: taking one out of the program changes nothing. */
+    readonly chosen: readonly string[];
     /** @throws Refusal when the inputs do not fit what is on the host. */
     build(inputs: Record<string, unknown>, context: BuildContext<T>): T;
     /** What of others the inputs speak of, to be looked at before `build`; absent: nothing. */
@@ -46,8 +49,8 @@ export interface ObjectKind<T extends HostObject> {
 }
 
 /** `endpoint "x" of stack shop/dev`, as in messages about conflicts. */
-export function describeObject(object: HostObject): string {
-    return `${object.kind.replace("-", " ")} "${object.owner.name}" of stack ${nameStack(object.owner)}`;
+export function describeObject({ kind, owner }: { readonly kind: Kind; readonly owner: Owner }): string {
+    return `${kind.replace("-", " ")} "${owner.name}" of stack ${nameStack(owner)}`;
 }
 
 /** The name of an object that is called as its resource: an adopted one keeps the name it has. */

@@ -1,5 +1,5 @@
 import type { HostObject } from "../model/object.js";
-import type { Owner } from "../model/reference.js";
+import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { objectKinds } from "./index.js";
@@ -16,8 +16,7 @@ export type Leavings = ReadonlyMap<string, HostObject | undefined>;
  */
 export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
     const left = new Map(roots);
-    const isOwn = ({ owner, retained }: HostObject) =>
-        owner.project === stack.project && owner.stack === stack.stack && !retained;
+    const isOwn = ({ owner, retained }: HostObject) => isOfStack(owner, stack) && !retained;
     // What is added on the way is visited too.
     for (const [key, rest] of left) {
         const object = world.objects.get(key);

@@ -190,6 +190,7 @@ export const network: ObjectKind<NetworkObject> = {
     schema,
     replaces: ["host", "subnet", "driver", "existing", "interfaceName"],
     refers: [],
+    chosen: ["name", "gateway", "interfaceName", "mtu"],
 
     build(raw, context) {
         const inputs = raw as unknown as NetworkInputs;

@@ -173,6 +173,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     schema,
     replaces: ["network"],
     refers: ["peers"],
+    chosen: ["local", "mtu"],
 
     build(raw, context) {
         const inputs = raw as unknown as TunnelInputs;

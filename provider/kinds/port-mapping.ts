@@ -133,6 +133,7 @@ export const portMapping: ObjectKind<PortMappingObject> = {
     schema,
     replaces: [],
     refers: ["target"],
+    chosen: ["hostPort"],
 
     build(raw, context) {
         const inputs = raw as unknown as MappingInputs;

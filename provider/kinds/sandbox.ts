@@ -91,6 +91,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
     schema,
     replaces: ["host", "name", "namespace"],
     refers: [],
+    chosen: ["name", "namespace"],
 
     build(inputs, context) {
         const name = nameOf(inputs) ?? context.previous?.name ?? defaultName(context.owner.name, context.key);

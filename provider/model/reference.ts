@@ -15,6 +15,11 @@ export function nameStack({ project, stack }: Pick<Owner, "project" | "stack">):
     return `${project}/${stack}`;
 }
 
+/** Whether an object is of this stack. */
+export function isOfStack(owner: Owner, { project, stack }: Pick<Owner, "project" | "stack">): boolean {
+    return owner.project === project && owner.stack === stack;
+}
+
 /**
  * What is stored of a reference to another resource: identity only. This wire form is permanent, it is written into
  * users' state.

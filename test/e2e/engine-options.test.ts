@@ -1,24 +1,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLab, type HostSnapshot, type Lab, type LabHost, snapshotHost } from "../../lab/index.js";
+import { expect, test } from "vitest";
 import { readHostState } from "../integration/host-state.js";
+import { layTestBed } from "../integration/test-bed.js";
 import { ask, serve } from "../integration/traffic.js";
 import { makeScript, type Project } from "./project.js";
 
-let lab: Lab<1>;
-let host: LabHost;
-let before: HostSnapshot;
-
-beforeAll(async () => {
-    lab = await createLab();
-    host = lab.hosts[0];
-    before = await snapshotHost(host);
-});
-
-afterAll(async () => {
-    await lab?.[Symbol.asyncDispose]();
-});
+const bed = layTestBed();
 
 /** One of each kind; `values.options` holds arguments and resource options by logical name, `values.names` new names. */
 const program = `
@@ -73,7 +61,10 @@ function urnOf(name: string, stack = "test"): string {
 function makeStack(project: Project) {
     const options = ["--yes", "--skip-preview", "--stack", "test"];
     const change = (values: Values) =>
-        writeFileSync(join(project.folder, "values.json"), JSON.stringify({ connection: host.connection, ...values }));
+        writeFileSync(
+            join(project.folder, "values.json"),
+            JSON.stringify({ connection: bed.host.connection, ...values }),
+        );
     return {
         change,
         run: (command: string, ...args: readonly string[]) => project.pulumi(command, ...options, ...args),
@@ -93,17 +84,17 @@ function makeStack(project: Project) {
     };
 }
 
-const makeProject = () => makeScript(program, { connection: host.connection });
+const makeProject = () => makeScript(program, { connection: bed.host.connection });
 
 const published = async () => {
-    const question = `tcp ${host.address}:8080`;
-    return (await ask({ machine: lab.client() }, question))[question];
+    const question = `tcp ${bed.host.address}:8080`;
+    return (await ask({ machine: bed.lab.client() }, question))[question];
 };
 
 /** Files of the manifest, and bridges, by name. */
 async function objectsOnHost(): Promise<readonly string[]> {
     const list = `sed -n 's/.*"owner":{[^}]*"name":"\\([^"]*\\)".*/\\1/p' /var/lib/linuxnet/objects/*.json`;
-    return (await host.exec(list)).stdout.split("\n").sort();
+    return (await bed.host.exec(list)).stdout.split("\n").sort();
 }
 
 test("--replace: each kind is created before it is deleted, unasked, and stands as before", async () => {
@@ -114,18 +105,18 @@ test("--replace: each kind is created before it is deleted, unasked, and stands 
         "api-front": { args: { ipv4Address: "172.20.0.7" } },
     };
     await stack.up({ options });
-    const state = await readHostState(host);
+    const state = await readHostState(bed.host);
     const first = await stack.ids();
     // Network and Sandbox: preview.test.ts. With the Host everything is replaced.
     for (const names of [["web-front", "http", "api-access", "segment"], ["edge"]]) {
         await stack.up({ options }, ...names.flatMap((name) => ["--replace", urnOf(name)]));
         const ids = await stack.ids();
         for (const name of names) expect(ids[name], name).not.toBe(first[name]);
-        expect(await readHostState(host)).toEqual(state);
+        expect(await readHostState(bed.host)).toEqual(state);
     }
     await stack.expectNoChanges();
     await stack.run("destroy");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });
 
 test("options of one run: targets, refresh, state delete and continue-on-error do what they promise", async () => {
@@ -133,7 +124,7 @@ test("options of one run: targets, refresh, state delete and continue-on-error d
     const stack = makeStack(project);
     await stack.up({});
     const first = await stack.ids();
-    await using _web = await serve({ machine: host, sandbox: "web" }, "web", "tcp:80");
+    await using _web = await serve({ machine: bed.host, sandbox: "web" }, "web", "tcp:80");
     expect(await published()).toContain("web to");
 
     // --target: the other change waits.
@@ -148,16 +139,16 @@ test("options of one run: targets, refresh, state delete and continue-on-error d
     expect(await published()).toContain("web to");
 
     // --refresh: drift is found and repaired in one run.
-    const state = await readHostState(host);
-    await host.exec(`nft flush ruleset; ip link del ${first["front"]?.split(".")[0]}`);
+    const state = await readHostState(bed.host);
+    await bed.host.exec(`nft flush ruleset; ip link del ${first["front"]?.split(".")[0]}`);
     await stack.run("up", "--refresh");
-    expect(await readHostState(host)).toEqual(state);
+    expect(await readHostState(bed.host)).toEqual(state);
     expect(await published()).toContain("web to");
 
     // destroy --target: nothing that others need, unless --target-dependents.
     const refused = await stack.failure("destroy", "--target", urnOf("front"));
     expect(refused).toContain("pass --target-dependents to proceed");
-    expect(await readHostState(host)).toEqual(state);
+    expect(await readHostState(bed.host)).toEqual(state);
     await stack.run("destroy", "--target", urnOf("front"), "--target-dependents");
     expect(await objectsOnHost()).toEqual(["api", "web"]);
 
@@ -165,17 +156,17 @@ test("options of one run: targets, refresh, state delete and continue-on-error d
     const bad = { front: { args: { gateway: "10.0.0.1" } }, api: { args: { labels: { b: "2" } } } };
     stack.change({ options: bad });
     expect(await stack.failure("up", "--continue-on-error")).toContain("gateway 10.0.0.1 is outside subnet");
-    expect((await host.exec("cat /var/lib/linuxnet/objects/*")).stdout).toContain('"labels":{"b":"2"}');
+    expect((await bed.host.exec("cat /var/lib/linuxnet/objects/*")).stdout).toContain('"labels":{"b":"2"}');
     await stack.run("destroy");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });
 
 test("options of one resource: replacement, protection, aliases and a new stack name do what they promise", async () => {
     await using project = await makeProject();
     const stack = makeStack(project);
     await stack.up({});
-    await using _web = await serve({ machine: host, sandbox: "web" }, "web", "tcp:80");
-    const indexes = async () => (await host.exec("ip -o link show type veth | sed 's/@.*//'")).stdout;
+    await using _web = await serve({ machine: bed.host, sandbox: "web" }, "web", "tcp:80");
+    const indexes = async () => (await bed.host.exec("ip -o link show type veth | sed 's/@.*//'")).stdout;
 
     // deleteBeforeReplace: false, replaceOnChanges and ignoreChanges.
     const old = await stack.ids();
@@ -191,9 +182,9 @@ test("options of one resource: replacement, protection, aliases and a new stack 
     const anew = await stack.ids();
     for (const name of ["front", "api", "web-front", "api-front"]) expect(anew[name], name).not.toBe(old[name]);
     expect(anew["web"]).toBe(old["web"]);
-    expect((await host.exec("cat /var/lib/linuxnet/objects/*.json")).stdout).not.toContain('"d":"4"');
+    expect((await bed.host.exec("cat /var/lib/linuxnet/objects/*.json")).stdout).not.toContain('"d":"4"');
     expect(await indexes()).not.toBe(links);
-    await host.exec("ping -c 1 -W 2 172.30.0.1", { sandbox: "api" });
+    await bed.host.exec("ping -c 1 -W 2 172.30.0.1", { sandbox: "api" });
     expect(await published()).toContain("web to");
     await stack.expectNoChanges();
 
@@ -215,10 +206,10 @@ test("options of one resource: replacement, protection, aliases and a new stack 
     expect(await stack.ids()).toEqual(ids);
     await project.pulumi("stack", "rename", "other", "--stack", "test");
     expect(await project.pulumi("up", "--yes", "--skip-preview", "--stack", "other")).toMatch(/~ 8 updated/);
-    expect((await host.exec("cat /var/lib/linuxnet/objects/*.json")).stdout).not.toContain('"stack":"test"');
+    expect((await bed.host.exec("cat /var/lib/linuxnet/objects/*.json")).stdout).not.toContain('"stack":"test"');
     expect(await indexes()).toBe(kept);
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "other");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });
 
 test("deletedWith: a Network, and a Host, take along what hangs on them", async () => {
@@ -233,5 +224,5 @@ test("deletedWith: a Network, and a Host, take along what hangs on them", async 
     await stack.expectNoChanges();
     await stack.up({ options: { all: { deletedWith: "edge" } } });
     await stack.run("destroy");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });

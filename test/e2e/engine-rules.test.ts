@@ -2,24 +2,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import * as linuxnet from "pulumi-linuxnet";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLab, type HostSnapshot, type Lab, type LabHost, snapshotHost } from "../../lab/index.js";
+import { expect, test } from "vitest";
 import { generateKeyPair } from "../../lab/key-pair.js";
+import { holdLock, waitForWaiter } from "../integration/host-lock.js";
+import { layTestBed } from "../integration/test-bed.js";
 import { expectNoProvider, makeScript, type Project, printed } from "./project.js";
 
-let lab: Lab<1>;
-let host: LabHost;
-let before: HostSnapshot;
-
-beforeAll(async () => {
-    lab = await createLab();
-    host = lab.hosts[0];
-    before = await snapshotHost(host);
-});
-
-afterAll(async () => {
-    await lab?.[Symbol.asyncDispose]();
-});
+const bed = layTestBed();
 
 /** One of each kind that needs another. */
 function layout(connection: linuxnet.ConnectionArgs, subnet = "172.20.0.0/24", network: object = {}) {
@@ -39,30 +28,30 @@ function layout(connection: linuxnet.ConnectionArgs, subnet = "172.20.0.0/24", n
 const resourceCount = 8;
 
 test("rule 1: a changed connection is an update that runs nothing, and is used from then on", async () => {
-    const { connection } = host;
-    await using stack = await lab.up(() => layout(connection));
+    const { connection } = bed.host;
+    await using stack = await bed.lab.up(() => layout(connection));
     // Nobody listens there, and still all is well.
     const closed = await stack.update(() => layout({ ...connection, port: 1 }));
     expect(closed.changes).toEqual({ same: 1, update: resourceCount });
     await expect(stack.refresh()).rejects.toThrow("port 1 refuses connections");
 
     const key = generateKeyPair();
-    await host.exec("cd /etc/ssh/authorized_keys; mv root old; cat >root", { stdin: `${key.public}\n` });
+    await bed.host.exec("cd /etc/ssh/authorized_keys; mv root old; cat >root", { stdin: `${key.public}\n` });
     const rotated = () => layout({ ...connection, privateKey: key.private });
     expect((await stack.preview(rotated)).changes).toEqual({ same: 1, update: resourceCount });
     expect((await stack.update(rotated)).changes).toEqual({ same: 1, update: resourceCount });
     expect((await stack.refresh()).changes).toEqual({ same: resourceCount + 1 });
     expect((await stack.preview()).changes).toEqual({ same: resourceCount + 1 });
     await stack.destroy();
-    await host.exec("cd /etc/ssh/authorized_keys; mv old root");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.host.exec("cd /etc/ssh/authorized_keys; mv old root");
+    await bed.expectAsBefore();
 });
 
 test("rule 2: the provider ends at SIGINT, and no run leaves one behind", async () => {
     await using project = await makeScript(
         `const host = new linuxnet.Host("edge", { connection: values.connection });
         new linuxnet.Sandbox("box", { host });`,
-        { connection: host.connection },
+        { connection: bed.host.connection },
     );
     const steps = [["up", "--yes", "--skip-preview"], ["preview"], ["refresh", "--yes", "--skip-preview"]];
     for (const step of steps) {
@@ -70,7 +59,7 @@ test("rule 2: the provider ends at SIGINT, and no run leaves one behind", async 
         expect(project.processes()).toEqual([]);
     }
     // Also with an operation under way.
-    await using lock = await host.spawn("exec 9>>/run/linuxnet/lock; flock 9; echo held; exec sleep 1000");
+    await using lock = await holdLock(bed.host);
     await lock.waitFor("held");
     const run = project.start("destroy", "--yes", "--skip-preview", "--stack", "test");
     await printed(run, "Sandbox box deleting");
@@ -81,11 +70,11 @@ test("rule 2: the provider ends at SIGINT, and no run leaves one behind", async 
     expect(await run.ended).not.toBe(0);
     await lock.stop();
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });
 
 test("rule 3: an error from any handler is one message without a stack trace, and the run ends", async () => {
-    const { connection, address } = host;
+    const { connection, address } = bed.host;
     const failure = async (run: Promise<unknown>) => {
         const text = await run.then(
             () => "It did not fail.",
@@ -94,7 +83,7 @@ test("rule 3: an error from any handler is one message without a stack trace, an
         expect(text).not.toMatch(/^ *at .*:\d+/m);
         return text.split(/^Diagnostics:$/m)[1]?.split(/^(Outputs|Resources):$/m)[0] ?? text;
     };
-    await using stack = await lab.up(() => layout(connection));
+    await using stack = await bed.lab.up(() => layout(connection));
     const front = `Network "front" on root@${address}`;
     const inUpdate = await failure(stack.update(() => layout(connection, "172.20.0.0/24", { gateway: "172.29.0.1" })));
     expect(inUpdate).toContain(
@@ -124,18 +113,17 @@ test("rule 3: an error from any handler is one message without a stack trace, an
 
 /** Starts an up that waits for the host's lock, kills the engine, and lets the host finish what it was sent. */
 async function killInCreate(project: Project): Promise<void> {
-    await using lock = await host.spawn(
-        "mkdir -p /run/linuxnet; exec 9>>/run/linuxnet/lock; flock 9; echo held; exec sleep 1000",
-    );
+    await using lock = await holdLock(bed.host);
     await lock.waitFor("held");
     const run = project.start("up", "--yes", "--skip-preview", "--stack", "test");
-    const waiting = () => host.exec("pgrep -x flock", { check: false });
-    await expect.poll(waiting, { timeout: 30_000 }).toMatchObject({ exitCode: 0 });
+    await waitForWaiter(bed.host);
     process.kill(run.pid, "SIGKILL");
     await run.ended;
     await lock.stop();
     await expectNoProvider(project);
-    await expect.poll(() => host.exec("ls /var/lib/linuxnet/objects", { check: false })).toMatchObject({ exitCode: 0 });
+    await expect
+        .poll(() => bed.host.exec("ls /var/lib/linuxnet/objects", { check: false }))
+        .toMatchObject({ exitCode: 0 });
     await project.pulumi("cancel", "--yes", "--stack", "test");
 }
 
@@ -144,33 +132,33 @@ test("rule 4: up finishes what a killed create has made, and deleting the Host s
         `const host = new linuxnet.Host("edge", { connection: values.connection });
         const front = new linuxnet.Network("front", { host, subnet: "172.20.0.0/24" });
         new linuxnet.Sandbox("web", { host }).connect(front);`,
-        { connection: host.connection },
+        { connection: bed.host.connection },
     );
     const stateOf = async () => JSON.parse(await project.exportState()).deployment;
     await killInCreate(project);
     // The host has objects of which the state knows only that they were begun.
-    expect((await host.exec("ip netns list")).stdout).toContain("web-");
+    expect((await bed.host.exec("ip netns list")).stdout).toContain("web-");
     expect((await stateOf()).pending_operations.length).toBeGreaterThan(0);
     await project.pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", "test");
     expect((await stateOf()).pending_operations ?? []).toEqual([]);
     await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");
     await project.pulumi("preview", "--expect-no-changes", "--stack", "test");
-    expect((await host.exec("ls /var/lib/linuxnet/objects | grep json | grep -cv base")).stdout).toBe("3");
+    expect((await bed.host.exec("ls /var/lib/linuxnet/objects | grep json | grep -cv base")).stdout).toBe("3");
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 
     await killInCreate(project);
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });
 
 test("rule 5: private key and sudo password are in clear nowhere", async () => {
     const password = "correct horse battery";
     const hash = (await execa("openssl", ["passwd", "-6", "-stdin"], { input: password })).stdout;
-    await host.exec(`useradd -m -d /run/lab/asked -s /bin/sh -p '${hash}' asked
+    await bed.host.exec(`useradd -m -d /run/lab/asked -s /bin/sh -p '${hash}' asked
         cp /etc/ssh/authorized_keys/root /etc/ssh/authorized_keys/asked
         mkdir -p /etc/sudoers.d; echo 'asked ALL=(ALL) ALL' >/etc/sudoers.d/asked; chmod 440 /etc/sudoers.d/asked`);
-    const connection = { ...host.connection, user: "asked", sudo: { password } };
+    const connection = { ...bed.host.connection, user: "asked", sudo: { password } };
     await using project = await makeScript(
         `const host = new linuxnet.Host("edge", { connection: values.connection });
         const front = new linuxnet.Network("front", { host, subnet: "172.20.0.0/24" });
@@ -191,7 +179,7 @@ test("rule 5: private key and sudo password are in clear nowhere", async () => {
     // Code in state would be old code one day; what is there is a constant (packaging.test.ts has its text).
     expect(await project.exportState()).not.toMatch(/function|=> *\{/);
     expectHidden(await project.pulumi("stack", "output", "--json", "--stack", "test"));
-    expectHidden((await host.exec("cat /var/lib/linuxnet/objects/* /run/linuxnet/*; ps -e -o args=")).stdout);
+    expectHidden((await bed.host.exec("cat /var/lib/linuxnet/objects/* /run/linuxnet/*; ps -e -o args=")).stdout);
     expect(await project.exportState("--show-secrets")).toContain(password);
     // A changed connection is shown without its values, and so is an error of it.
     writeFileSync(join(project.folder, "values.json"), JSON.stringify({ connection: { ...connection, port: 1 } }));
@@ -202,12 +190,12 @@ test("rule 5: private key and sudo password are in clear nowhere", async () => {
     writeFileSync(join(project.folder, "values.json"), JSON.stringify({ connection }));
     await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
-    expect(await snapshotHost(host)).toEqual(before);
+    await bed.expectAsBefore();
 });
 
 test("rule 6: a network under live endpoints is replaced in one up, in the right order", async () => {
-    const { connection } = host;
-    await using stack = await lab.up(() => layout(connection));
+    const { connection } = bed.host;
+    await using stack = await bed.lab.up(() => layout(connection));
     const moved = () => layout(connection, "172.21.0.0/24");
     // Host, sandboxes and stack stay.
     const changes = { replace: 5, same: 4 };
@@ -221,6 +209,6 @@ test("rule 6: a network under live endpoints is replaced in one up, in the right
     expect(order).toEqual([...order].sort((a, b) => a - b));
     expect(order[0]).toBeGreaterThan(0);
     expect(stack.outputs.address).toMatch(/^172\.21\.0\./);
-    await host.exec("ping -c 1 -W 2 172.21.0.1", { sandbox: "web" });
+    await bed.host.exec("ping -c 1 -W 2 172.21.0.1", { sandbox: "web" });
     expect((await stack.preview()).changes).toEqual({ same: resourceCount + 1 });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createHost, type LabHost, type LabProcess, snapshotHost } from "../../lab/index.js";
+import { holdLock, waitForWaiter } from "../integration/host-lock.js";
 import { expectNoProvider, makeScript, type Project, printed, type Run } from "./project.js";
 
 /** Twenty resources in four waves: hosts, networks and sandboxes, endpoints, and what hangs on them. */
@@ -24,28 +25,14 @@ afterAll(async () => {
     await host?.[Symbol.asyncDispose]();
 });
 
-/** Takes the host's lock as soon as the first transaction is through, so that the next one has to wait. */
-async function holdLock(): Promise<LabProcess> {
-    return host.spawn(`until [ -e /var/lib/linuxnet/generation ]; do :; done
-        exec 9>>/run/linuxnet/lock; flock 9; echo held; exec sleep 1000`);
-}
-
 /** Starts `pulumi up` and stops it in its middle: something is made, something waits. */
 async function upToTheMiddle(project: Project): Promise<{ run: Run; lock: LabProcess }> {
-    const lock = await holdLock();
+    // As soon as the first transaction is through.
+    const lock = await holdLock(host, "until [ -e /var/lib/linuxnet/generation ]; do :; done");
     const run = project.start("up", "--yes", "--skip-preview", "--stack", "test");
     await lock.waitFor("held", 60_000);
-    await waitForWaiter();
+    await waitForWaiter(host);
     return { run, lock };
-}
-
-/** A transaction of the provider is waiting for the lock. */
-async function waitForWaiter(): Promise<void> {
-    await expect
-        .poll(() => host.exec("pgrep -x flock", { check: false }), { timeout: 30_000 })
-        .toMatchObject({
-            exitCode: 0,
-        });
 }
 
 /**

@@ -4,31 +4,19 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as pulumi from "@pulumi/pulumi";
 import * as linuxnet from "pulumi-linuxnet";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { createLab, type HostSnapshot, type Lab, type LabHost, snapshotHost } from "../../lab/index.js";
+import { afterEach, expect, test } from "vitest";
+import { layTestBed } from "../integration/test-bed.js";
 import { makeScript } from "./project.js";
 
-let lab: Lab<1>;
-let host: LabHost;
-let before: HostSnapshot;
-
-beforeAll(async () => {
-    lab = await createLab();
-    host = lab.hosts[0];
-    before = await snapshotHost(host);
-});
+const bed = layTestBed();
 
 afterEach(async () => {
-    expect(await snapshotHost(host)).toEqual(before);
-});
-
-afterAll(async () => {
-    await lab?.[Symbol.asyncDispose]();
+    await bed.expectAsBefore();
 });
 
 /** Everything that can come from another resource's outputs does: in its first preview nearly all is unknown. */
 function computed() {
-    const edge = new linuxnet.Host("edge", { connection: pulumi.output(host.connection) });
+    const edge = new linuxnet.Host("edge", { connection: pulumi.output(bed.host.connection) });
     const third = edge.machineId.apply((id) => 20 + (Number.parseInt(id.slice(0, 2), 16) % 4));
     const front = new linuxnet.Network("front", { host: edge, subnet: pulumi.interpolate`172.${third}.0.0/24` });
     const [web, api] = ["web", "api"].map((name) => new linuxnet.Sandbox(name, { host: edge }));
@@ -53,7 +41,7 @@ function computed() {
 }
 
 test("preview: unknown values anywhere; then a second preview and a refresh are empty", async () => {
-    await using stack = await lab.up<object>(() => ({}));
+    await using stack = await bed.lab.up<object>(() => ({}));
     expect((await stack.preview(computed)).changes).toEqual({ same: 1, create: 8 });
     expect((await stack.update(computed)).changes).toEqual({ same: 1, create: 8 });
     expect(stack.outputs).toMatchObject({ address: expect.stringMatching(/\.102$/), port: 20000 });
@@ -66,7 +54,7 @@ test("preview: unknown values anywhere; then a second preview and a refresh are 
 function layout(version: 1 | 2) {
     const labels = { version: `${version}` };
     const isSecond = version === 2;
-    const edge = new linuxnet.Host("edge", { connection: host.connection, labels });
+    const edge = new linuxnet.Host("edge", { connection: bed.host.connection, labels });
     const front = new linuxnet.Network("front", {
         host: edge,
         subnet: "172.20.0.0/24",
@@ -92,9 +80,9 @@ function layout(version: 1 | 2) {
 }
 
 test("preview: what changes in place is shown and done as an update, and interfaces live on", async () => {
-    await using stack = await lab.up(() => layout(1));
+    await using stack = await bed.lab.up(() => layout(1));
     const indexes = async () =>
-        JSON.parse((await host.exec("ip -j link show type veth; true")).stdout).map(
+        JSON.parse((await bed.host.exec("ip -j link show type veth; true")).stdout).map(
             ({ ifindex, ifname }: { ifindex: number; ifname: string }) => `${ifindex} ${ifname}`,
         );
     const made = await indexes();
@@ -103,7 +91,7 @@ test("preview: what changes in place is shown and done as an update, and interfa
     expect((await stack.update(() => layout(2))).changes).toEqual({ same: 1, update: 6 });
     expect(await indexes()).toEqual(made);
     const inside = (
-        await host.exec("ip -j addr show dev front; cat /proc/sys/net/ipv4/ip_unprivileged_port_start", {
+        await bed.host.exec("ip -j addr show dev front; cat /proc/sys/net/ipv4/ip_unprivileged_port_start", {
             sandbox: "web",
         })
     ).stdout;
@@ -117,11 +105,11 @@ test("preview: what changes in place is shown and done as an update, and interfa
 test("preview: --replace creates before it deletes, and what is new stays", async () => {
     await using project = await makeScript(
         `const host = new linuxnet.Host("edge", { connection: values.connection });
-        const front = new linuxnet.Network("front", { host, subnet: "172.20.0.0/24" });
+        const front = new linuxnet.Network("front", { bed.host, subnet: "172.20.0.0/24" });
         const web = new linuxnet.Sandbox("web", { host });
         const endpoint = web.connect(front, { ipv4Address: "172.20.0.6" });
         module.exports = { network: front.id, sandbox: web.id, endpoint: endpoint.id };`,
-        { connection: host.connection },
+        { connection: bed.host.connection },
     );
     const up = ["up", "--yes", "--skip-preview", "--stack", "test"];
     const outputs = async () => JSON.parse(await project.pulumi("stack", "output", "--json", "--stack", "test"));
@@ -131,7 +119,7 @@ test("preview: --replace creates before it deletes, and what is new stays", asyn
     await project.pulumi(...up, "--replace", urn("Network", "front"), "--replace", urn("Sandbox", "web"));
     const anew = await outputs();
     for (const key of ["network", "sandbox", "endpoint"]) expect(anew[key], key).not.toBe(old[key]);
-    await host.exec("ping -c 1 -W 2 172.20.0.1", { sandbox: "web" });
+    await bed.host.exec("ping -c 1 -W 2 172.20.0.1", { sandbox: "web" });
     await project.pulumi("preview", "--expect-no-changes", "--stack", "test");
     await project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test");
     await project.pulumi("destroy", "--yes", "--skip-preview", "--stack", "test");
@@ -143,10 +131,10 @@ test("preview: an attachable network takes endpoints of another stack, and is no
     try {
         await using platform = await makeScript(
             `const host = new linuxnet.Host("edge", { connection: values.connection });
-            const front = new linuxnet.Network("front", { host, subnet: "172.20.0.0/24", attachable: true });
-            const closed = new linuxnet.Network("closed", { host, subnet: "172.21.0.0/24" });
-            module.exports = { host: host.reference, front: front.reference, closed: closed.reference };`,
-            { connection: host.connection },
+            const front = new linuxnet.Network("front", { bed.host, subnet: "172.20.0.0/24", attachable: true });
+            const closed = new linuxnet.Network("closed", { bed.host, subnet: "172.21.0.0/24" });
+            module.exports = { host: bed.host.reference, front: front.reference, closed: closed.reference };`,
+            { connection: bed.host.connection },
             { projectName: "platform", environment },
         );
         const app = (network: string) =>
@@ -158,7 +146,7 @@ test("preview: an attachable network takes endpoints of another stack, and is no
                 const web = new linuxnet.Sandbox("web", { host });
                 const endpoint = new linuxnet.Endpoint("web-front", { sandbox: web, network: platform.getOutput("${network}") });
                 module.exports = { subnet: front.subnet, address: endpoint.address };`,
-                { connection: host.connection },
+                { connection: bed.host.connection },
                 { projectName: network, environment },
             );
         const up = ["up", "--yes", "--skip-preview", "--stack", "test"];
@@ -176,8 +164,8 @@ test("preview: an attachable network takes endpoints of another stack, and is no
             subnet: "172.20.0.0/24",
             address: "172.20.0.2",
         });
-        await host.exec("ping -c 1 -W 2 172.20.0.1", { sandbox: "web" });
-        expect(await attached.exportState()).not.toContain(host.connection.privateKey.split("\n")[2]);
+        await bed.host.exec("ping -c 1 -W 2 172.20.0.1", { sandbox: "web" });
+        expect(await attached.exportState()).not.toContain(bed.host.connection.privateKey.split("\n")[2]);
         await attached.pulumi("preview", "--expect-no-changes", "--stack", "test");
         await attached.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test");
         await expect(platform.pulumi(...down)).rejects.toThrow(

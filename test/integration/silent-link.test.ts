@@ -1,29 +1,11 @@
 import { expect, test } from "vitest";
 import { openStack } from "./driver.js";
+import { holdLock, waitForNoWaiter, waitForWaiter } from "./host-lock.js";
 import { expectOneOf, readHostState } from "./host-state.js";
 import { openRelay, type Relay } from "./relay.js";
 import { layTestBed } from "./test-bed.js";
 
 const bed = layTestBed();
-
-/** Nobody changes the host until it is stopped. */
-async function holdLock() {
-    const lock = await bed.host.spawn("exec 9>>/run/linuxnet/lock; flock 9; echo held; exec sleep 1000");
-    await lock.waitFor("held", 20_000);
-    return lock;
-}
-
-/** A transaction is on the host, and waits for the lock. */
-async function waitForWaiter(): Promise<void> {
-    await expect
-        .poll(() => bed.host.exec("pgrep -x flock", { check: false }), { timeout: 20_000 })
-        .toMatchObject({ exitCode: 0 });
-}
-
-const noWaiter = () =>
-    expect
-        .poll(async () => (await bed.host.exec("pgrep -x flock", { check: false })).exitCode, { timeout: 20_000 })
-        .toBe(1);
 
 /** Over a relay, so that the lab's own ways stay open. */
 const over = ({ port }: Relay, transport: string) => ({
@@ -44,10 +26,11 @@ test.each(["ssh2", "openssh"])(
         await added.delete();
         await expectOneOf(bed.host, "once, and back", { before });
 
-        const lock = await holdLock();
+        const lock = await holdLock(bed.host);
+        await lock.waitFor("held");
         const startedAt = Date.now();
         const adding = add().catch((error: Error) => error);
-        await waitForWaiter();
+        await waitForWaiter(bed.host);
         relay.fallSilent();
         const error = await adding;
         expect(error).toBeInstanceOf(Error);
@@ -57,7 +40,7 @@ test.each(["ssh2", "openssh"])(
         // Three keep-alives and a dial; the operation itself would have had two minutes.
         expect(Date.now() - startedAt).toBeLessThan(60_000);
         await lock.stop();
-        await noWaiter();
+        await waitForNoWaiter(bed.host);
         await expectOneOf(bed.host, "after the silence", { before, after });
 
         relay.recover();

@@ -17,6 +17,8 @@ export interface TestBed {
     readonly hosts: readonly LabHost[];
     /** The machine outside. */
     readonly client: LabMachine;
+    /** Throws when anything on the hosts differs from how it was before the tests. */
+    expectAsBefore(): Promise<void>;
     /** Lets the client send packets for subnets to the first host, as an attacker on the same segment would. */
     routeOutside(...subnets: string[]): Promise<AsyncDisposable>;
 }
@@ -37,7 +39,7 @@ export function layTestBed(count = 1): TestBed {
     afterAll(async () => {
         await using _ = made();
         await reconnect();
-        expect(await snapshots()).toEqual(before);
+        await bed.expectAsBefore();
     });
     const bed: TestBed = {
         get lab() {
@@ -53,6 +55,9 @@ export function layTestBed(count = 1): TestBed {
         },
         get client() {
             return made().client();
+        },
+        async expectAsBefore() {
+            expect(await snapshots()).toEqual(before);
         },
         async routeOutside(...subnets) {
             const change = (verb: string) =>

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { z } from "zod";
 import { compare } from "../../../provider/compare.js";
 import { objectKinds } from "../../../provider/kinds/index.js";
 import { objectHandler, type Props } from "../../../provider/lifecycle.js";
@@ -43,7 +44,7 @@ test.each(kinds)("%s: what was chosen on the host stays when the program leaves 
     const { inputs } = await check(kind, required, chosen);
     for (const name of ["address", "ipv4Address", "hostPort", "mtu", "gateway"])
         expect(inputs).not.toHaveProperty(name);
-    const { changed } = compare(chosen, inputs, [], []);
+    const { changed } = compare(chosen, inputs, objectKinds[kind]);
     for (const name of ["address", "ipv4Address", "hostPort", "mtu", "gateway"]) expect(changed).not.toContain(name);
 });
 
@@ -105,11 +106,15 @@ test.each(kinds)("%s: drift is an update", async (kind) => {
 });
 
 test.each(kinds)("%s: an input whose change makes a new object is one of its arguments", (kind) => {
-    const { schema, replaces, refers } = objectKinds[kind];
-    for (const name of [...replaces, ...refers]) expect(Object.keys(schema.shape)).toContain(name);
+    const { schema, replaces, refers, chosen } = objectKinds[kind];
+    for (const name of [...replaces, ...refers, ...chosen]) expect(Object.keys(schema.shape)).toContain(name);
 });
 
+const rules = { schema: z.object({ chosen: z.int(), plain: z.int() }), replaces: [], refers: [], chosen: ["chosen"] };
+
 test.each([
+    ["a value that was taken out", { plain: 1 }, {}, ["plain"]],
+    ["a value that was chosen", { chosen: 1 }, {}, []],
     ["the same", { a: [1, { b: 2 }] }, { a: [1, { b: 2 }] }, []],
     ["names in another order", { a: { b: 1, c: 2 } }, { a: { c: 2, b: 1 } }, []],
     ["another value inside", { a: [1, { b: 2 }] }, { a: [1, { b: 3 }] }, ["a"]],
@@ -124,5 +129,5 @@ test.each([
     ["null", { a: null }, { a: null }, []],
     ["a value in place of null", { a: null }, { a: {} }, ["a"]],
 ] as [string, Props, Props, string[]][])("compare: %s", (_title, olds, news, changed) => {
-    expect(compare(olds, news, [], [])).toEqual({ changes: changed.length > 0, replaces: [], changed });
+    expect(compare(olds, news, rules)).toEqual({ changes: changed.length > 0, replaces: [], changed });
 });
