@@ -44,6 +44,9 @@ function tablesOf(all: Inventory) {
                 words(
                     network.internal && "internal",
                     network.isolateEndpoints && "isolated endpoints",
+                    !network.hostAccess && "no host access",
+                    network.defaultPolicy === "deny" && "denies by default",
+                    network.directAccess && "direct access",
                     !network.masquerade && "no masquerade",
                 ),
             ]),

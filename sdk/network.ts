@@ -42,20 +42,28 @@ export interface NetworkArgs extends CommonArgs {
     ipv6?: pulumi.Input<boolean>;
     /** No way in or out: no NAT, no default route, no published ports. In place. @default false */
     internal?: pulumi.Input<boolean>;
-    /** Endpoints may reach the host itself at the gateway's address. In place. @default true */
+    /**
+     * Endpoints and the host reach each other. With false neither does, at any address of the host, and no policy opens
+     * it; what is published stays reachable, and the gateway still routes. In place. @default true
+     */
     hostAccess?: pulumi.Input<boolean>;
     /** Endpoints of the network do not reach each other (Docker's ICC off). In place. @default false */
     isolateEndpoints?: pulumi.Input<boolean>;
     /**
-     * What endpoints without a policy may do: "network" lets those of the network talk; "deny" allows names, ARP and
-     * neighbour discovery only, until a policy allows more. In place. @default "network"
+     * What is decided about endpoints in a direction that no FirewallPolicy speaks of: "network" lets those of the network
+     * talk, with the outside and with the host; "deny" drops all but ARP, in and out, published ports and the host
+     * included, until a policy allows more: the egress of the source and the ingress of the target. An endpoint is closed
+     * before it exists, and again when its last policy goes. Connections that are open when it comes go on. In place.
+     * @default "network"
      */
     defaultPolicy?: pulumi.Input<DefaultPolicy>;
     /** Outbound traffic leaves with the host's address. In place. @default true */
     masquerade?: pulumi.Input<boolean>;
     /**
-     * Routed mode: addresses of endpoints are reachable from outside where a policy allows it. In place.
-     * @default false
+     * Routed mode: from outside the host, addresses of endpoints are reachable where an ingress policy of the endpoint
+     * allows it (reference, CIDR or keyword); without a policy they stay closed, and so do other networks of this host.
+     * Those outside need a route to the subnet over this host; usually with `masquerade: false`. Not together with
+     * `internal`. In place. @default false
      */
     directAccess?: pulumi.Input<boolean>;
     /** Largest packet in bytes. In place. @default the largest that passes unfragmented */

@@ -29,6 +29,10 @@ const inet: BaseTable = {
         set("internal", "type ifname"),
         set("same_network", "type ifname . ifname"),
         set("isolated", "type ifname . ifname"),
+        set("no_host_access", "type ifname"),
+        // defaultPolicy "deny": what no policy decided is dropped.
+        set("denied", "type ifname"),
+        set("denied_subnets", "type ipv4_addr; flags interval"),
         set("opened_uplinks", "type ifname"),
         set("subnets", "type ifname . ipv4_addr; flags interval"),
         set("masqueraded", "type ipv4_addr; flags interval"),
@@ -90,8 +94,13 @@ const inet: BaseTable = {
                 "oifname @networks drop",
             ],
         },
+        // Stage 4 of a network with directAccess, for what an ingress policy allows: open to the outside too.
+        { name: "direct", rules: ["iifname != @networks accept", "goto closing"] },
         // Stage 3: the ingress policies of the target; an allow goes on to `closing`.
-        { name: "ingress_stage", rules: ["oifname . ip daddr vmap @ingress", "goto closing"] },
+        {
+            name: "ingress_stage",
+            rules: ["oifname . ip daddr vmap @ingress", "oifname @denied drop", "goto closing"],
+        },
         {
             name: "forward",
             hook: "type filter hook forward priority 0",
@@ -105,6 +114,7 @@ const inet: BaseTable = {
                 "oifname @internal iifname . oifname != @same_network drop",
                 // Stage 2: the egress policies of the source; an allow goes on to `ingress_stage`.
                 "iifname . ip saddr vmap @egress",
+                "iifname @denied drop",
                 "goto ingress_stage",
             ],
         },
@@ -120,13 +130,21 @@ const inet: BaseTable = {
                 "ct state invalid drop",
                 "iifname @internal iifname . ip daddr != @gateways drop",
                 "ip daddr @gateway_addresses iifname . ip daddr != @gateways drop",
+                "iifname @no_host_access drop",
                 "iifname . ip saddr vmap @egress",
+                "iifname @denied drop",
             ],
         },
         {
             name: "output",
             hook: "type filter hook output priority 0",
-            rules: ["ct state established,related accept", "ip daddr vmap @ingress_from_host"],
+            rules: [
+                "ct state established,related accept",
+                "oifname @no_host_access ct status & dnat == 0 drop",
+                "ip daddr vmap @ingress_from_host",
+                // By subnet: behind DNAT the interface is still the one from before.
+                "ip daddr @denied_subnets drop",
+            ],
         },
     ],
 };

@@ -39,11 +39,11 @@ const schema = shape({
     ipv4: later("Every network has IPv4.", true),
     ipv6: later("Leave it out.", false),
     internal: z.boolean().default(false),
-    hostAccess: later("The host itself reaches its networks; close it with a FirewallPolicy.", true),
+    hostAccess: z.boolean().optional(),
     isolateEndpoints: z.boolean().default(false),
-    defaultPolicy: later('Use a FirewallPolicy with the Network as target; a target\'s default is "drop".', "network"),
+    defaultPolicy: z.literal(["network", "deny"], '"network" or "deny" is expected').optional(),
     masquerade: z.boolean().default(true),
-    directAccess: later("Publish ports with a PortMapping.", false),
+    directAccess: z.boolean().optional(),
     mtu: mtu.optional(),
     parent: later('It belongs to the drivers "macvlan" and "ipvlan".'),
     mode: later('It belongs to the drivers "macvlan" and "ipvlan".'),
@@ -68,13 +68,23 @@ const schema = shape({
         message: "needs interfaceName, the bridge to use",
     })
     .refine(
-        ({ existing, internal, isolateEndpoints }) =>
-            existing !== true || !(internal === true || isolateEndpoints === true),
+        ({ existing, internal, isolateEndpoints, hostAccess, defaultPolicy, directAccess }) =>
+            existing !== true ||
+            !(
+                [internal, isolateEndpoints, directAccess].includes(true) ||
+                hostAccess === false ||
+                defaultPolicy === "deny"
+            ),
         {
             path: ["existing"],
-            message: "leaves the bridge's traffic to others: internal and isolateEndpoints do not apply",
+            message:
+                "leaves the bridge's traffic to others: internal, isolateEndpoints, hostAccess, defaultPolicy and directAccess do not apply",
         },
-    );
+    )
+    .refine(({ internal, directAccess }) => internal !== true || directAccess !== true, {
+        path: ["directAccess"],
+        message: "lets the outside in, which internal keeps out. Take one of them off",
+    });
 
 interface NetworkInputs {
     readonly host: RefValue;
@@ -85,6 +95,9 @@ interface NetworkInputs {
     readonly reserved: string[];
     readonly internal: boolean;
     readonly isolateEndpoints: boolean;
+    readonly hostAccess?: boolean;
+    readonly defaultPolicy?: "network" | "deny";
+    readonly directAccess?: boolean;
     readonly masquerade: boolean;
     readonly mtu?: number;
     readonly attachable: boolean;
@@ -180,6 +193,10 @@ function memberships(network: NetworkObject): Item[] {
         element("gateway_addresses", network.gateway),
         ...(network.internal ? [element("internal", name)] : []),
         ...(network.isolateEndpoints ? [element("isolated", name, name)] : []),
+        ...(network.hostAccess === false ? [element("no_host_access", name)] : []),
+        ...(network.defaultPolicy === "deny"
+            ? [element("denied", name), element("denied_subnets", network.subnet)]
+            : []),
         ...(network.masquerade && !network.internal ? [element("masqueraded", network.subnet)] : []),
     ];
 }
@@ -231,6 +248,9 @@ export const network: ObjectKind<NetworkObject> = {
             isolateEndpoints: inputs.isolateEndpoints,
             masquerade: inputs.masquerade,
             attachable: inputs.attachable,
+            hostAccess: inputs.hostAccess === false ? false : undefined,
+            defaultPolicy: inputs.defaultPolicy === "deny" ? "deny" : undefined,
+            directAccess: inputs.directAccess === true ? true : undefined,
             mtuBytes: inputs.mtu ?? found?.mtuBytes ?? previous?.mtuBytes ?? uplinkMtu(context.facts),
             bridge,
         }) as NetworkObject;

@@ -96,11 +96,17 @@ function matchPorts(rule: PolicyRule): string[] {
     });
 }
 
-function verdict(action: PolicyRule["action"], direction: Direction, opensPath: boolean): string {
+function verdict(
+    action: PolicyRule["action"],
+    direction: Direction,
+    network: NetworkObject,
+    opensPath: boolean,
+): string {
     if (action === "drop") return "drop";
     if (action === "reject") return "reject with icmpx type admin-prohibited";
     if (direction === "egress") return "goto ingress_stage";
-    return opensPath ? "accept" : "goto closing";
+    if (opensPath) return "accept";
+    return network.directAccess ? "goto direct" : "goto closing";
 }
 
 function renderRule(rule: PolicyRule, direction: Direction, network: NetworkObject, world: World): string[] {
@@ -108,7 +114,7 @@ function renderRule(rule: PolicyRule, direction: Direction, network: NetworkObje
     return rule.peers.flatMap((peer) =>
         matchPeer(peer, direction, network, world).flatMap(({ match, opensPath }) =>
             matchPorts(rule).map((ports) => {
-                const words = [match, ports, verdict(rule.action, direction, opensPath)];
+                const words = [match, ports, verdict(rule.action, direction, network, opensPath)];
                 return words.filter((word) => word !== "").join(" ") + comment;
             }),
         ),
@@ -129,7 +135,7 @@ function renderChain(
         ...policies.flatMap((policy) =>
             (policy[direction] ?? []).flatMap((rule) => renderRule(rule, direction, network, world)),
         ),
-        verdict(strictness[strictest] ?? "drop", direction, false),
+        verdict(strictness[strictest] ?? "drop", direction, network, false),
     ];
 }
 
@@ -150,8 +156,10 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
             { type: "chain", name: chain, rules: renderChain(ingress, "ingress", network, world) },
             element("ingress", [interfaceOf(network), endpoint.ipv4Address], chain),
             element("ingress_from_host", [endpoint.ipv4Address], chain),
-            { type: "element", family: "bridge", set: "guarded", key: [hostInterfaceOf(endpoint)] },
         );
+    }
+    if (ingress.length > 0 || network.defaultPolicy === "deny") {
+        items.push({ type: "element", family: "bridge", set: "guarded", key: [hostInterfaceOf(endpoint)] });
     }
     const egress = policiesOn(endpoint, "egress", world);
     if (egress.length > 0) {

@@ -41,6 +41,12 @@ export interface NetworkObject extends ObjectBase<"network"> {
     readonly isolateEndpoints: boolean;
     readonly masquerade: boolean;
     readonly attachable: boolean;
+    /** Absent: endpoints and the host reach each other. */
+    readonly hostAccess?: false;
+    /** Absent: what no policy decides is up to the network. */
+    readonly defaultPolicy?: "deny";
+    /** Absent: from outside nobody reaches an endpoint but by a published port. */
+    readonly directAccess?: true;
     readonly mtuBytes: number;
     /** Absent: a bridge of its own, called by the key. */
     readonly bridge?: ForeignBridge;

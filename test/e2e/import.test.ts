@@ -16,6 +16,7 @@ function layout(connection: linuxnet.ConnectionArgs) {
     const data = new linuxnet.Network("new data!", {
         ...{ host, name: "data", subnet: "172.21.0.0/24", gateway: "172.21.0.9", ipRange: "172.21.0.0/25" },
         ...{ reserved: ["172.21.0.77"], internal: true, isolateEndpoints: true, masquerade: false, mtu: 1400 },
+        ...{ hostAccess: false, defaultPolicy: "deny" },
     });
     const web = new linuxnet.Sandbox("web", { host, sysctls: { "net.ipv4.ip_unprivileged_port_start": "80" } });
     const api = new linuxnet.Sandbox("2-api", { host, name: "api" });

@@ -37,6 +37,8 @@ export async function layCases(
             mtu: 1400,
             internal: true,
             isolateEndpoints: true,
+            hostAccess: false,
+            defaultPolicy: "deny",
             gateway: "172.22.0.9",
         }),
         sandbox: define(

@@ -22,7 +22,7 @@ const isVm = process.env["LINUXNET_LAB_DRIVER"] === "vm";
  * without an answer to ARP the kernel itself says "unreachable".
  */
 const patienceMs = isVm ? 2500 : 600;
-const startTimeoutMs = isVm ? 60_000 : 10_000;
+export const startTimeoutMs = isVm ? 60_000 : 10_000;
 
 const node = (script: string, args: readonly string[]) => [process.execPath, "-e", script, ...args];
 

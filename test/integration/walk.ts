@@ -58,6 +58,9 @@ const networks = range(4).map((i): Slot => {
             // Ports are published on the first two.
             internal: i > 1 && dice.chance(0.5),
             isolateEndpoints: dice.chance(0.3),
+            defaultPolicy: dice.one(["network", "deny"]),
+            hostAccess: dice.chance(0.7),
+            directAccess: i < 2 && dice.chance(0.3),
             masquerade: dice.chance(0.7),
             attachable: dice.chance(0.5),
             name: dice.one([`n${i}`, `net-${i}`]),

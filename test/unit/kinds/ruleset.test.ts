@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { plan } from "../../../provider/kernel/plan.js";
 import type { World } from "../../../provider/model/world.js";
-import { type Args, allItems, empty, endpoint, keyOf, network, put, ref, sandbox } from "./build.js";
+import { type Args, allItems, empty, endpoint, host, keyOf, network, put, ref, sandbox } from "./build.js";
 import { createTracer, type Packet, type Verdict } from "./tracer.js";
 
 /*
@@ -371,6 +371,65 @@ walk("several policies", ordered, [
     ["a network's policy is its endpoints'", "shop", "web", 82, "drop"],
 ]);
 
+const changed = (name: string, subnet: string, args: Args) => (world: World) =>
+    put(world, "network", name, { host, subnet, ...args });
+const denying = changed("front", "172.20.0.0/24", { defaultPolicy: "deny" });
+
+walk("defaultPolicy deny", tracerOf(denying), [
+    ["endpoints of the network do not reach each other", "web", "shop", 80, "drop"],
+    ["nor the outside", "web", "outside", 443, "drop"],
+    ["nor the host", "web", "172.20.0.1", 22, "drop"],
+    ["nor the host by another address", "web", "192.0.2.10", 22, "drop"],
+    ["the host does not reach them", "host", "web", 80, "drop"],
+    ["nor does the outside by a published port", "outside", "web", 80, "drop", { isDnat: true }],
+    ["nor another network", "api", "web", 80, "drop", { isDnat: true }],
+    ["replies pass", "web", "shop", 80, "accept", { state: "established" }],
+    ["other networks are as they were", "api", "outside", 443, "accept"],
+]);
+
+walk(
+    "defaultPolicy deny with policies",
+    tracerOf(
+        denying,
+        policy("web", { egress: [allowTo(on("shop"), [80, 81]), allowTo("host", [53])] }),
+        policy("shop", { ingress: [allow(on("web"), [80]), allow("host", [82]), allow("external", [83])] }),
+    ),
+    [
+        ["what both sides allow passes", "web", "shop", 80, "accept"],
+        ["what the target does not allow does not", "web", "shop", 81, "drop"],
+        ["what the source does not allow does not", "web", "shop", 82, "drop"],
+        ["the way back is closed", "shop", "web", 80, "drop"],
+        ["a policy lets the host in", "host", "shop", 82, "accept"],
+        ["a policy lets a sandbox reach the host", "web", "172.20.0.1", 53, "accept"],
+        ["a policy opens a published port", "outside", "shop", 83, "accept", { isDnat: true }],
+        ["but not what is not published", "outside", "shop", 83, "drop"],
+    ],
+);
+
+walk("hostAccess false", tracerOf(changed("front", "172.20.0.0/24", { hostAccess: false })), [
+    ["an endpoint does not reach its gateway address", "web", "172.20.0.1", 22, "drop"],
+    ["nor another address of the host", "web", "192.0.2.10", 22, "drop"],
+    ["the host does not reach an endpoint", "host", "web", 80, "drop"],
+    ["but its published port", "host", "web", 80, "accept", { isDnat: true, oifname: "lo" }],
+    ["the network reaches itself", "web", "shop", 80, "accept"],
+    ["and the outside", "web", "outside", 443, "accept"],
+]);
+
+const direct = changed("front", "172.20.0.0/24", { directAccess: true });
+walk(
+    "directAccess",
+    tracerOf(direct, policy("web", { ingress: [allow("198.51.100.0/24", [80]), allow("any", [81])] })),
+    [
+        ["what a policy allows gets in from outside", "outside", "web", 80, "accept"],
+        ["by a keyword too", "outside", "web", 81, "accept"],
+        ["what it does not allow does not", "outside", "web", 82, "drop"],
+        ["an endpoint without a policy stays closed", "outside", "shop", 80, "drop"],
+        ["other networks stay closed", "api", "web", 81, "drop"],
+        ["the own network is let in", "shop", "web", 81, "accept"],
+        ["the host is let in", "host", "web", 81, "accept"],
+    ],
+);
+
 const protocols = tracerOf(
     policy("web", {
         ingress: [
@@ -416,6 +475,7 @@ test.each([
     ["nor does a multicast", "01:00:5e:00:00:01", ingressOnWeb, "drop"],
     ["a unicast does", "02:6c:ac:14:00:02", ingressOnWeb, "accept"],
     ["without a policy a broadcast does", "ff:ff:ff:ff:ff:ff", plain, "accept"],
+    ["but not where the network denies", "ff:ff:ff:ff:ff:ff", tracerOf(denying), "drop"],
 ] as const)("port guard: %s", (_title, etherTarget, trace, verdict) => {
     const sent = {
         family: "bridge",

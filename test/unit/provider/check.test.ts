@@ -155,9 +155,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
     network: {
         ipv4: [false, true],
         ipv6: [true, false],
-        hostAccess: [false, true],
-        defaultPolicy: ["deny", "network"],
-        directAccess: [true, false],
         parent: ["eth0"],
         mode: ["private"],
         vlan: [20],
@@ -293,7 +290,7 @@ test.each([
     [
         "network",
         { existing: true, interfaceName: "br0", internal: true },
-        "existing: leaves the bridge's traffic to others: internal and isolateEndpoints do not apply (got true).",
+        "existing: leaves the bridge's traffic to others: internal, isolateEndpoints, hostAccess, defaultPolicy and directAccess do not apply (got true).",
     ],
     [
         "sandbox",
