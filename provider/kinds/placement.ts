@@ -1,7 +1,7 @@
 import type { Snapshot } from "../kernel/snapshot.js";
 import { layerOf } from "../model/adoption.js";
 import type { HostObject } from "../model/object.js";
-import type { Owner } from "../model/reference.js";
+import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { describeObject, type ObjectKind } from "./kind.js";
@@ -87,9 +87,10 @@ export function placeObject(
         try {
             return build(key, undefined, undefined);
         } catch (error) {
-            const [twin] = error instanceof Refusal ? twins() : [];
-            if (twin === undefined) throw error;
-            throw new Refusal(`${(error as Refusal).message} To take over what is there set adopt: true.`);
+            // What the stack itself has cannot be adopted, but for what it left behind.
+            const isAnothers = ({ owner, retained }: HostObject) => retained === true || !isOfStack(owner, at.owner);
+            if (!(error instanceof Refusal && twins().some(isAnothers))) throw error;
+            throw new Refusal(`${error.message} To take over what is there set adopt: true.`);
         }
     }
     const found = twins().map((twin) => {
