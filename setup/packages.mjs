@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 
 /**
- * Which package brings a command, by package manager. `service` is what a Debian package would start at every boot;
+ * Which package brings a command, by package manager. `service` is what a Debian package would start at every boot, several units with blanks between;
  * `isThere` looks for what is no command.
  *
  * @typedef {{ commands: string[], apt: string, dnf: string, apk: string, pacman: string, zypper: string, service?: string, isThere?: () => boolean }} Tool
@@ -53,6 +53,13 @@ export const TEST_TOOLS = [
     }),
     same(["psql"], "postgresql", { apt: "postgresql-client", apk: "postgresql-client" }),
     same(["redis-server"], "redis", { apt: "redis-server", service: "redis-server" }),
+    // Container networks of others on one host with ours.
+    same(["dockerd"], "docker", {
+        apt: "docker.io",
+        dnf: "moby-engine",
+        service: "docker.service docker.socket containerd.service",
+    }),
+    same(["iptables-nft", "iptables-save"], "iptables", { dnf: "iptables-nft" }),
 ];
 
 /** What virtual machines take: qemu, and a kernel to boot. @type {Tool[]} */

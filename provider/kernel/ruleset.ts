@@ -105,8 +105,9 @@ const inet: BaseTable = {
             name: "forward",
             hook: "type filter hook forward priority 0",
             rules: [
-                // We switched forwarding on for our networks only, and for what is published on a bridge of others.
-                "iifname @opened_uplinks oifname != @networks ct status & dnat == 0 drop",
+                // We switched IPv4 forwarding on for our networks only, so no connection begins by it between interfaces of
+                // others. Their own come back by it (containers of Docker, machines of libvirt), published ones go in by it.
+                "iifname @opened_uplinks oifname != @networks meta nfproto ipv4 ct status & dnat == 0 ct state new,invalid,untracked drop",
                 "iifname != @networks oifname != @networks accept",
                 "ct state invalid drop",
                 "ct state established,related accept",

@@ -19,9 +19,19 @@ export function buildBase(facts: HostFacts): BaseObject {
     };
 }
 
-/** The same, with what this provider installs when that is newer: its next operation brings it. */
-export function upgradeBase(base: BaseObject): BaseObject {
-    return versionOf(base) < restoreVersion ? { ...base, restoreVersion } : base;
+/**
+ * The same as it has to be by now: with what this provider installs when that is newer, and knowing whether somebody else
+ * made a router of the host, or stopped it. The next operation brings it.
+ */
+export function upgradeBase(base: BaseObject, facts: HostFacts): BaseObject {
+    const becameRouter = facts.isRouter && base.wasRouter !== true;
+    if (versionOf(base) >= restoreVersion && becameRouter === (base.becameRouter ?? false)) return base;
+    const { becameRouter: _, ...rest } = base;
+    return {
+        ...rest,
+        ...(becameRouter ? { becameRouter } : {}),
+        restoreVersion: Math.max(versionOf(base), restoreVersion),
+    };
 }
 
 const versionOf = (base: BaseObject) => base.restoreVersion ?? 1;
@@ -38,7 +48,8 @@ export function baseItems(base: BaseObject, world: World): Item[] {
         world.all("network").flatMap(({ bridge }) => (bridge?.isManaged ? [bridge.interfaceName] : [])),
     );
     for (const name of base.openedUplinks) {
-        if (!networks.has(name)) items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });
+        if (!networks.has(name) && !base.becameRouter)
+            items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });
         items.push({
             type: "sysctl",
             key: `net/ipv4/conf/${name}/forwarding`,

@@ -172,6 +172,8 @@ export interface BaseObject {
     readonly openedUplinks: readonly string[];
     /** `net.ipv4.ip_forward` was 1, and the uplinks were closed one by one. @default false */
     readonly wasRouter?: boolean;
+    /** `net.ipv4.ip_forward` was switched on after the first object: what others route is theirs to decide. @default false */
+    readonly becameRouter?: boolean;
     /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
     readonly loadedBridgeNetfilter: boolean;
     readonly madeNetnsDirectory: boolean;

@@ -5,7 +5,7 @@ import { type Item, observe } from "../../../provider/kernel/item.js";
 import { firewallUnit, restoreScript, restoreUnit, restoreVersion } from "../../../provider/kernel/restore.js";
 import type { Snapshot } from "../../../provider/kernel/snapshot.js";
 import { baseItems, upgradeBase } from "../../../provider/kinds/base.js";
-import { empty } from "../kinds/build.js";
+import { empty, facts } from "../kinds/build.js";
 
 test("restore: a changed script or unit has a version of its own, or hosts would keep the old one", () => {
     const text = [restoreScript, restoreUnit, firewallUnit]
@@ -62,8 +62,21 @@ test("restore: a base of an older provider is brought up, that of a newer one is
     if (base === undefined) throw new Error("no base");
     const { restoreVersion: _none, ...first } = base;
     expect(baseItems(first, empty)).toContainEqual({ type: "restore-script", version: 1 });
-    expect(upgradeBase(first)).toEqual(base);
-    expect(upgradeBase(base)).toBe(base);
+    expect(upgradeBase(first, facts)).toEqual(base);
+    expect(upgradeBase(base, facts)).toBe(base);
     const later = { ...base, restoreVersion: restoreVersion + 1 };
-    expect(upgradeBase(later)).toBe(later);
+    expect(upgradeBase(later, facts)).toBe(later);
+});
+
+test("base: whose business routing is follows who routes; uplinks that were closed on a router stay so", () => {
+    const { base } = empty;
+    if (base === undefined) throw new Error("no base");
+    const guards = (some: typeof base) => baseItems(some, empty).filter(({ type }) => type === "element").length;
+    const routed = upgradeBase(base, { ...facts, isRouter: true });
+    expect(routed).toEqual({ ...base, becameRouter: true });
+    expect([guards(base), guards(routed)]).toEqual([base.openedUplinks.length, 0]);
+    expect(upgradeBase(routed, { ...facts, isRouter: true })).toBe(routed);
+    expect(upgradeBase(routed, facts)).toEqual(base);
+    const wasRouter = { ...base, wasRouter: true };
+    expect(upgradeBase(wasRouter, { ...facts, isRouter: true })).toBe(wasRouter);
 });

@@ -142,7 +142,12 @@ test("forward: traffic between interfaces that are not ours is left alone where 
     expect(plain({ ...foreign, iifname: "wg0", oifname: "eth1" }).verdict).toBe("accept");
     expect(plain({ ...foreign, iifname: "wg0", oifname: "eth1", state: "invalid" }).verdict).toBe("accept");
     // eth0's forwarding was off: nothing but our networks may profit from it.
-    expect(plain({ ...foreign, iifname: "eth0", oifname: "eth1" }).verdict).toBe("drop");
+    const closed = { ...foreign, iifname: "eth0", oifname: "eth1" };
+    expect(plain(closed).verdict).toBe("drop");
+    expect(plain({ ...closed, state: "invalid" }).verdict).toBe("drop");
+    // What others began to route (Docker, libvirt) has its answers.
+    expect(plain({ ...closed, state: "established" }).verdict).toBe("accept");
+    expect(plain({ ...closed, isDnat: true }).verdict).toBe("accept");
 });
 
 walk("input", plain, [

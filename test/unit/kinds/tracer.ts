@@ -89,6 +89,7 @@ const selectors: Record<string, (packet: Packet) => string | undefined> = {
     "arp saddr ip": (packet) => packet.arpSender,
     "ether saddr": (packet) => packet.etherSource,
     "ether type": (packet) => packet.etherType,
+    "meta nfproto": () => "ipv4",
     "meta l4proto": (packet) => packet.protocol,
     "th dport": (packet) => (packet.dport === undefined ? undefined : String(packet.dport)),
     "tcp dport": (packet) => (packet.protocol === "tcp" ? String(packet.dport) : undefined),
@@ -142,7 +143,7 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                 )?.[1];
                 if (verdict !== undefined) return verdict;
                 const special =
-                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|dnat ip|masquerade)\b)/.exec(
+                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|dnat ip|masquerade|ct state)\b)/.exec(
                         rest,
                     );
                 if (special !== null) {
