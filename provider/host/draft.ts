@@ -69,7 +69,9 @@ export function draft(
         const isThere = key === "base" ? base !== undefined : worldAfter.objects.has(key);
         if (!isThere) continue;
         const text = renderFragment(itemsAfter);
-        if ((repair && text !== "") || text !== renderFragment(itemsBefore)) fragments.set(key, text);
+        // Of an older provider's base it is not known what its text says.
+        const isOlder = key === "base" && base !== world.base;
+        if (isOlder || (repair && text !== "") || text !== renderFragment(itemsBefore)) fragments.set(key, text);
     }
     return { worldAfter, changed, before, after, fragments };
 }

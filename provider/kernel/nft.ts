@@ -1,6 +1,7 @@
 import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
 import { nft } from "./line.js";
+import { restoreVersion } from "./restore.js";
 import { marked, markOf } from "./rule-mark.js";
 import { type BaseChain, baseTables, hookOf, renderBase, repairBase } from "./ruleset.js";
 import type { ChainSnapshot } from "./snapshot.js";
@@ -8,6 +9,8 @@ import type { ChainSnapshot } from "./snapshot.js";
 /** Both tables with their sets and base chains. */
 export interface RulesetItem extends Flaws {
     readonly type: "ruleset";
+    /** `restoreVersion` of who wrote it: a host that has an older one gets this one with its next operation. */
+    readonly version: number;
     /** Observed only: names of base chains that are not as they were written; absent: none. */
     readonly strangeChains?: readonly string[];
 }
@@ -82,7 +85,13 @@ export const rulesetType: ItemType<RulesetItem> = {
     parents: () => [],
     add: () => baseTables.flatMap((table) => renderBase(table).map(nft)),
     remove: () => baseTables.map((table) => nft(`delete table ${table.family} linuxnet`)),
-    change: ({ strangeChains = [] }) => baseTables.flatMap((table) => repairBase(table, strangeChains).map(nft)),
+    change({ version, strangeChains = [] }, to) {
+        const isStrange = (name: string) => version !== to.version || strangeChains.includes(name);
+        return baseTables.flatMap((table) => {
+            const names = table.chains.map(({ name }) => name).filter(isStrange);
+            return repairBase(table, names).map(nft);
+        });
+    },
     observe(item, snapshot) {
         const flaws: string[] = [];
         const strangeChains: string[] = [];
@@ -97,7 +106,10 @@ export const rulesetType: ItemType<RulesetItem> = {
             for (const chain of chains) {
                 const found = table.chains.get(chain.name);
                 if (found !== undefined && found.hook === hookOf(chain) && hasRules(found, chain.rules)) continue;
-                flaws.push(`chain ${chain.name} of table ${family} linuxnet ${describeChain(found, chain)}`);
+                // One that this version adds is no loss on a host that an older one laid out.
+                const words =
+                    found === undefined && item.version < restoreVersion ? strange : describeChain(found, chain);
+                flaws.push(`chain ${chain.name} of table ${family} linuxnet ${words}`);
                 strangeChains.push(chain.name);
             }
         }

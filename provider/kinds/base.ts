@@ -39,7 +39,10 @@ const versionOf = (base: BaseObject) => base.restoreVersion ?? 1;
 /** What all objects of a host share: tables, forwarding on the uplinks, /run/netns. */
 export function baseItems(base: BaseObject, world: World): Item[] {
     const version = versionOf(base);
-    const items: Item[] = [{ type: "ruleset" }, { type: "restore-script", version }];
+    const items: Item[] = [
+        { type: "ruleset", version },
+        { type: "restore-script", version },
+    ];
     if (base.hasSystemd) items.push({ type: "restore-unit", version });
     if (base.madeNetnsDirectory) items.push({ type: "netns-directory" });
     if (base.loadedBridgeNetfilter) items.push({ type: "bridge-netfilter" });

@@ -1,12 +1,9 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createHost, type LabHost, snapshotHost } from "../../lab/index.js";
+import { createHost, snapshotHost } from "../../lab/index.js";
+import { fixtures, kept, placesOf, restoreKept } from "../integration/kept-host.js";
 import { makeScript } from "./project.js";
-
-const fixtures = join(__dirname, "..", "fixtures");
-/** A folder for each build whose state is kept; made by `node test/fixtures/make.mjs <name>`. */
-const kept = readdirSync(fixtures, { withFileTypes: true }).filter((entry) => entry.isDirectory());
 
 /** The value with the places that `make.mjs` left open filled in; secrets are JSON inside of JSON. */
 function fillIn(value: unknown, fill: (text: string) => string): unknown {
@@ -20,27 +17,6 @@ function fillIn(value: unknown, fill: (text: string) => string): unknown {
     return Object.fromEntries(entries);
 }
 
-function placesOf({ address, machineId, connection }: LabHost): (text: string) => string {
-    const places = Object.entries({
-        ADDRESS: address,
-        MACHINE_ID: machineId,
-        PRIVATE_KEY: connection.privateKey,
-        HOST_KEY: connection.hostKey,
-    });
-    return (text) => places.reduce((filled, [place, value]) => filled.replaceAll(`@${place}@`, value), text);
-}
-
-/** Makes the host what the kept build left behind: its files, and what they rebuild after a reboot. */
-async function restore(host: LabHost, files: Record<string, { mode: string; text: string }>): Promise<void> {
-    const fill = placesOf(host);
-    const lines = Object.entries(files).map(([path, { mode, text }]) => {
-        const content = Buffer.from(fill(text)).toString("base64");
-        return `echo ${content} | base64 -d >'${path}'; chmod ${mode} '${path}'`;
-    });
-    const script = ["mkdir -p /var/lib/linuxnet/objects; cd /var/lib/linuxnet", ...lines, "sh ./restore"].join("\n");
-    await host.exec("sh -e", { stdin: script });
-}
-
 interface State {
     readonly deployment: {
         readonly resources: { readonly id?: string; readonly urn: string; readonly outputs?: { drift?: string[] } }[];
@@ -50,16 +26,16 @@ interface State {
 test.each(kept)("kept state of $name: is refreshed, updated and destroyed by this build", async ({ name }) => {
     await using host = await createHost();
     const before = await snapshotHost(host);
-    const read = (file: string) => JSON.parse(readFileSync(join(fixtures, name, file), "utf8"));
-    const program = readFileSync(join(fixtures, name, "program.cjs"), "utf8");
+    const read = (file: string) => readFileSync(join(fixtures, name, file), "utf8");
+    const program = read("program.cjs");
     await using project = await makeScript(
         `${program}\nmodule.exports(linuxnet, values.connection, values.change); module.exports = {};`,
         { connection: host.connection },
     );
-    await restore(host, read("host.json"));
+    await restoreKept(host, name);
     const restored = await snapshotHost(host);
     await host.exec("ping -c 1 -W 2 172.20.0.1", { sandbox: "web" });
-    const state = fillIn(read("state.json"), placesOf(host)) as State;
+    const state = fillIn(JSON.parse(read("state.json")), placesOf(host)) as State;
     // Import encrypts what is in clear, once it is told with what: the new stack's own passphrase.
     const [, salt] =
         /^encryptionsalt: (.*)$/m.exec(readFileSync(join(project.folder, "Pulumi.test.yaml"), "utf8")) ?? [];

@@ -44,7 +44,8 @@ test.concurrent.each(seeds)(
             await provider.kill();
             expect(await Promise.all([snapshotHost(first), snapshotHost(second)])).toEqual(before);
         } catch (error) {
-            console.log(`walk ${seed} went wrong; again with WALK_SEED=${seed} WALKS=1\n${walk.log.join("\n")}`);
+            const how = [...walk.log, String(error)].join("\n");
+            console.log(`walk ${seed} went wrong; again with WALK_SEED=${seed} WALKS=1\n${how}`);
             throw error;
         }
         passed.walks++;

@@ -159,7 +159,7 @@ function itemsOf(of: Layout): Item[] {
             old: "0",
         });
     }
-    return items.length === 0 ? [] : [{ type: "ruleset" }, { type: "netns-directory" }, ...items];
+    return items.length === 0 ? [] : [{ type: "ruleset", version: 2 }, { type: "netns-directory" }, ...items];
 }
 
 const items = layout
@@ -347,7 +347,7 @@ test("plan: of an interface that goes, only the interface is removed, and what s
 });
 
 test("tables that were flushed away are there again before a chain is added to them", () => {
-    const ruleset: Item = { type: "ruleset" };
+    const ruleset: Item = { type: "ruleset", version: 2 };
     const chain: Item = { type: "chain", name: "in_le1", rules: ["drop"] };
     const flushed: Item = { ...ruleset, flaws: ["table inet linuxnet is missing"], strangeChains: ["forward"] };
     const lines = plan([flushed], [ruleset, chain]).nft.map(printLine);

@@ -3,18 +3,19 @@ import { expect, test } from "vitest";
 import { observedFiles, restoreScriptPath } from "../../../provider/kernel/file.js";
 import { type Item, observe } from "../../../provider/kernel/item.js";
 import { firewallUnit, restoreScript, restoreUnit, restoreVersion } from "../../../provider/kernel/restore.js";
+import { baseTables, renderBase } from "../../../provider/kernel/ruleset.js";
 import type { Snapshot } from "../../../provider/kernel/snapshot.js";
 import { baseItems, upgradeBase } from "../../../provider/kinds/base.js";
 import { empty, facts } from "../kinds/build.js";
 
-test("restore: a changed script or unit has a version of its own, or hosts would keep the old one", () => {
-    const text = [restoreScript, restoreUnit, firewallUnit]
+test("restore: a changed script, unit or base ruleset has a version of its own, or hosts would keep the old one", () => {
+    const text = [restoreScript, restoreUnit, firewallUnit, ...baseTables.flatMap(renderBase)]
         .join("\n")
         .replaceAll(`linuxnet-restore ${restoreVersion}`, "");
     expect({ version: restoreVersion, sha256: createHash("sha256").update(text).digest("hex").slice(0, 16) }).toEqual({
-        version: 2,
+        version: 3,
         // When this differs: raise restoreVersion, and write both here.
-        sha256: "5449d169f9b648dc",
+        sha256: "b6f25f84e718acbc",
     });
 });
 
@@ -62,6 +63,7 @@ test("restore: a base of an older provider is brought up, that of a newer one is
     if (base === undefined) throw new Error("no base");
     const { restoreVersion: _none, ...first } = base;
     expect(baseItems(first, empty)).toContainEqual({ type: "restore-script", version: 1 });
+    expect(baseItems(first, empty)).toContainEqual({ type: "ruleset", version: 1 });
     expect(upgradeBase(first, facts)).toEqual(base);
     expect(upgradeBase(base, facts)).toBe(base);
     const later = { ...base, restoreVersion: restoreVersion + 1 };

@@ -3,7 +3,7 @@ import { restoreScriptPath } from "../../../provider/kernel/file.js";
 import { type Item, keyOf, typeOf } from "../../../provider/kernel/item.js";
 import { isEmpty, plan } from "../../../provider/kernel/plan.js";
 import { firewallUnit, restoreScript, restoreUnit } from "../../../provider/kernel/restore.js";
-import { baseTables, renderBase } from "../../../provider/kernel/ruleset.js";
+import { baseTables, renderBase, repairBase } from "../../../provider/kernel/ruleset.js";
 import { printLine } from "./print.js";
 
 interface Case<I extends Item> {
@@ -24,10 +24,22 @@ const unitFiles = [
 // The type makes the table complete: a new type of item without a row does not compile.
 const cases: Cases = {
     ruleset: {
-        item: { type: "ruleset" },
+        item: { type: "ruleset", version: 2 },
         add: baseTables.flatMap(renderBase).map((text) => `nft ${text}`),
         remove: ["nft delete table inet linuxnet", "nft delete table bridge linuxnet"],
-        changes: [],
+        changes: [
+            {
+                to: { version: 3 },
+                lines: baseTables
+                    .flatMap((table) =>
+                        repairBase(
+                            table,
+                            table.chains.map(({ name }) => name),
+                        ),
+                    )
+                    .map((text) => `nft ${text}`),
+            },
+        ],
     },
     chain: {
         item: { type: "chain", name: "in_le1", rules: ["tcp dport 80 goto closing", "drop"] },
