@@ -82,7 +82,7 @@ async function outputsOf(host: Host, inputs: Props, generation: string): Promise
 
 /** What the manifest still lists for a Host: a killed create is not in the state. What is retained stays. */
 function leftOvers(world: World, hostId: string, owner: Owner): Leavings {
-    const own = [...world.all("network"), ...world.all("sandbox")].filter(
+    const own = [...world.all("network"), ...world.all("sandbox"), ...world.all("firewall-policy")].filter(
         (object) => object.host === hostId && isOfStack(object.owner, owner) && !object.retained,
     );
     return letGo(new Map(own.map((object) => [object.key, object.adoptedFrom])), owner, world);

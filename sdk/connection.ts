@@ -73,12 +73,17 @@ export interface ConnectionArgs {
     lockTimeoutMs?: pulumi.Input<number>;
     /** How long one operation on the host may take, in ms. @default 120000 */
     operationTimeoutMs?: pulumi.Input<number>;
+    /**
+     * How long a change of the host's own firewall waits to be confirmed by a new connection before the host takes it back, in
+     * ms, rounded up to seconds. @default 15000
+     */
+    confirmTimeoutMs?: pulumi.Input<number>;
 }
 
 /** One hop on the way, with keys and a host key check of its own; what concerns the target only is left out. */
 export type ProxyArgs = Omit<
     ConnectionArgs,
-    "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs"
+    "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs" | "confirmTimeoutMs"
 >;
 
 export interface SudoArgs {

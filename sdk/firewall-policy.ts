@@ -20,7 +20,8 @@ import type { Sandbox } from "./sandbox.js";
 export interface FirewallPolicyArgs extends CommonArgs {
     /**
      * What the policy protects: endpoints, all endpoints of a sandbox, those of a network (now and later), of an
-     * OverlayNetwork, or a host itself (applied with commit-confirm). In place.
+     * OverlayNetwork, or a host itself: its own ports, not those it publishes. A change of a host's policies stands only when
+     * a new connection to it succeeds within `connection.confirmTimeoutMs`; else the host takes it back by itself. In place.
      */
     target: Many<PolicyTarget>;
     /** What may come in. In place. @default [] */

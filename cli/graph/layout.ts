@@ -1,5 +1,5 @@
 import { endpointsUnder } from "../../provider/kinds/policy-rules.js";
-import type { Binding, FirewallPolicyObject, Peer } from "../../provider/model/object.js";
+import { type Binding, type FirewallPolicyObject, hostTarget, type Peer } from "../../provider/model/object.js";
 import { formatPortRange } from "../../provider/model/port-range.js";
 import type { World } from "../../provider/model/world.js";
 import { inOrder, stackOf } from "../name.js";
@@ -65,7 +65,11 @@ export function drawLayout(world: World, title: string): Drawing {
         }
     }
     for (const policy of inOrder(world.all("firewall-policy"))) {
-        const targets = policy.targets.flatMap((target) => placesOf(target, world));
+        const targets = policy.targets.flatMap((target) =>
+            target === hostTarget
+                ? [place({ id: "host", label: ["the host itself"], kind: "outside" })]
+                : placesOf(target, world),
+        );
         edges.push(...drawPolicy(policy, targets, world, place));
     }
     for (const tunnel of inOrder(world.all("overlay-tunnel"))) {

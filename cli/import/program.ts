@@ -1,5 +1,5 @@
 import { type Kind, kindTitles } from "../../provider/model/kind.js";
-import type { HostObject } from "../../provider/model/object.js";
+import { type HostObject, hostTarget } from "../../provider/model/object.js";
 import { World } from "../../provider/model/world.js";
 import { inOrder, stackOf } from "../name.js";
 import { argumentsOf } from "./arguments.js";
@@ -76,7 +76,7 @@ export function renderProgram(title: string, connection: Code, world: World, for
     const identify = createIdentifiers();
     const nameResource = createNames();
     const host = { variable: identify("host", "Host") };
-    const variables = new Map<string, Code>();
+    const variables = new Map<string, Code>([[hostTarget, host]]);
     const referred = new Set([...world.objects.values()].flatMap(needsOf));
     const blocks: string[] = [
         `// What ${title} carries, as \`linuxnet import\` read it. \`pulumi up\` adopts it and changes nothing; \`pulumi destroy\`\n` +

@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { type Item, observe } from "../kernel/item.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { confirmChange, confirmTimeoutOf } from "./confirmation.js";
 import { draft, type Meaning, type Operation } from "./draft.js";
 import { describeFailure, HostBusy, parseListeners, TransactionFailed } from "./failure.js";
 import { describeHolder, describeOwner } from "./lock-owner.js";
-import { fragmentPath, parseManifest } from "./manifest.js";
+import { fragmentPath, type Manifest, parseManifest } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import type { Session } from "./session.js";
 import { ConnectionError } from "./shell.js";
@@ -72,6 +73,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 owner,
                 lockWaitMs,
                 waivedPorts,
+                confirmTimeoutMs: confirmTimeoutOf(session.connection),
             });
             if (rendered.isEmpty && isRebuildable && sameObjects(changed, world, worldAfter) && !isUnfinished) return;
             const result = await session.run(rendered.script);
@@ -86,6 +88,12 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     };
                     refuseDifference(rendered.touched, result.stdout);
                     return;
+                case exits.unconfirmed: {
+                    const stands = (manifest: Manifest) => sameObjects(changed, manifest.world, worldAfter);
+                    session.manifest = await confirmChange(session, generationAfter, stands);
+                    refuseDifference(rendered.touched, result.stdout);
+                    return;
+                }
                 case exits.stale:
                     session.manifest = parseManifest(sections);
                     // Whoever was faster got something done, so in a crowd each has its turn; only time is a limit.

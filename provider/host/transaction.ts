@@ -3,6 +3,7 @@ import type { Line } from "../kernel/line.js";
 import { type Plan, plan } from "../kernel/plan.js";
 import { recoverScript } from "../kernel/restore.js";
 import type { World } from "../model/world.js";
+import { renderConfirmation } from "./confirmation.js";
 import {
     dropPreparedFiles,
     type ManifestChange,
@@ -14,8 +15,11 @@ import {
 import { type Group, groupLines, quote, renderGroup } from "./quote.js";
 import { readBackLines } from "./snapshot.js";
 
-/** Exit codes of a transaction's script; everything but `done` left the host as it was. */
-export const exits = { done: 0, locked: 74, stale: 75, taken: 76, failed: 77 } as const;
+/**
+ * Exit codes of a transaction's script. `unconfirmed`: all is done but the manifest, and the host waits for a new connection
+ * to confirm it. Everything else but `done` left the host as it was.
+ */
+export const exits = { done: 0, locked: 74, stale: 75, taken: 76, failed: 77, unconfirmed: 78 } as const;
 
 export interface Transaction {
     readonly before: readonly Item[];
@@ -32,6 +36,8 @@ export interface Transaction {
     readonly owner: string;
     /** How long this script waits for the lock before it gives up. */
     readonly lockWaitMs: number;
+    /** How long a change that may lock us out waits for its confirmation. */
+    readonly confirmTimeoutMs: number;
     /** Ports (`tcp 80`) whose listeners were looked at and do not collide. */
     readonly waivedPorts: ReadonlySet<string>;
 }
@@ -150,6 +156,11 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
     );
     const undo = renderUndo(plan(after, before), manifestChange);
     const orFail = (line: string) => `${line} || fail manifest`;
+    const mustConfirm = steps.touched.some((item) => typeOf(item).mayLockOut?.(item));
+    const confirmation = mustConfirm
+        ? renderConfirmation(generationAfter, transaction.confirmTimeoutMs, manifestStage)
+        : { begin: [], handOver: [] };
+    const orRefuse = (lines: readonly string[]) => lines.map((line) => `${line} || fail confirmation\n`).join("");
     const stages = [
         { name: 1, groups: groupLines(steps.remove) },
         { name: 2, groups: nftGroup(steps.nft) },
@@ -187,10 +198,10 @@ if [ -n "$recovered" ] || [ "$g" != ${quote(generationBefore)} ]; then print_man
 ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
-${manifestChange.prepare.map(orFail).join("\n")}
+${orRefuse(confirmation.begin)}${manifestChange.prepare.map(orFail).join("\n")}
 ${apply.join("\n")}
 ${manifestChange.settle.map(orFail).join("\n")}
-s=${manifestStage}; echo $s >>$r/stage
+${orRefuse(confirmation.handOver)}${mustConfirm ? `exit ${exits.unconfirmed}\n` : ""}s=${manifestStage}; echo $s >>$r/stage
 ${manifestChange.finish.map((line, i) => (i === 0 ? orFail(line) : `${line} || exit ${exits.failed}`)).join("\n")}
 : >$r/undo
 ${worldAfter.objects.size === 0 ? `rmdir ${manifestDirectory} 2>/dev/null || :\nrm -rf $r` : ""}

@@ -75,6 +75,8 @@ export interface ItemType<T> {
     parents(item: T): readonly string[];
     /** It does not go along with its parents (or not at once), so it is removed by itself before them. */
     readonly staysBehind?: true;
+    /** A mistake in it may shut the host to those who manage it: it stands only when a new connection confirms it. */
+    mayLockOut?(item: T): boolean;
     claims?(item: T): readonly Claim[];
     add(item: T): readonly Line[];
     remove(item: T): readonly Line[];

@@ -3,7 +3,7 @@ import type { ItemType } from "./item.js";
 import { nft } from "./line.js";
 import { restoreVersion } from "./restore.js";
 import { marked, markOf } from "./rule-mark.js";
-import { type BaseChain, baseTables, hookOf, renderBase, repairBase } from "./ruleset.js";
+import { addChain, type BaseChain, baseTables, hookOf, renderBase, repairBase } from "./ruleset.js";
 import type { ChainSnapshot } from "./snapshot.js";
 
 /** Both tables with their sets and base chains. */
@@ -19,6 +19,8 @@ export interface RulesetItem extends Flaws {
 export interface ChainItem extends Flaws {
     readonly type: "chain";
     readonly name: string;
+    /** `type filter hook input priority 10`; absent: it is only jumped to. What hangs on a hook of its own is the host's. */
+    readonly hook?: string;
     readonly rules: readonly string[];
 }
 
@@ -130,16 +132,23 @@ function hasRules(chain: ChainSnapshot, rules: readonly string[]): boolean {
 export const chainType: ItemType<ChainItem> = {
     key: (item) => `chain ${item.name}`,
     parents: () => ["ruleset"],
+    mayLockOut: (item) => item.hook !== undefined,
     add: (item) => [
-        nft(`add chain inet linuxnet ${item.name}`),
+        nft(addChain("inet linuxnet", item)),
         nft(`flush chain inet linuxnet ${item.name}`),
         ...item.rules.map((rule) => nft(`add rule inet linuxnet ${item.name} ${marked(rule)}`)),
     ],
     remove: (item) => [nft(`flush chain inet linuxnet ${item.name}`), nft(`delete chain inet linuxnet ${item.name}`)],
-    change: (_from, to) => chainType.add(to),
+    change: (from, to) => [
+        // A chain that hangs elsewhere than it should cannot be moved.
+        ...(to.hook !== undefined && from.flaws !== undefined ? chainType.remove(to) : []),
+        ...chainType.add(to),
+    ],
     observe(item, snapshot) {
         const found = snapshot.tables.get("inet")?.chains.get(item.name);
         if (found === undefined) return undefined;
+        const hook = hookOf(item);
+        if (found.hook !== hook) return withFlaws(item, [`hangs on "${found.hook ?? "no hook"}", not on "${hook}"`]);
         return hasRules(found, item.rules) ? item : withFlaws(item, [strange]);
     },
 };

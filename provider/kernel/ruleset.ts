@@ -183,12 +183,12 @@ const bridge: BaseTable = {
 export const baseTables: readonly BaseTable[] = [inet, bridge];
 
 /** Where a base chain hangs, as `nft -j` shows it; `undefined` for one that is only jumped to. */
-export function hookOf({ hook }: BaseChain): string | undefined {
+export function hookOf({ hook }: Pick<BaseChain, "hook">): string | undefined {
     const [, type, name, priority] = /^type (\w+) hook (\w+) priority (-?\d+)$/.exec(hook ?? "") ?? [];
     return type === undefined ? undefined : `${type} ${name} ${priority} accept`;
 }
 
-function addChain(at: string, chain: BaseChain): string {
+export function addChain(at: string, chain: Pick<BaseChain, "name" | "hook">): string {
     const hook = chain.hook === undefined ? "" : ` { ${chain.hook}; policy accept; }`;
     return `add chain ${at} ${chain.name}${hook}`;
 }

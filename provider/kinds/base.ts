@@ -2,6 +2,7 @@ import type { Item } from "../kernel/item.js";
 import { restoreVersion } from "../kernel/restore.js";
 import type { BaseObject } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
+import { hostPolicyItems } from "./host-policy.js";
 
 /** What the first object finds, to be put back with the last one. */
 export function buildBase(facts: HostFacts): BaseObject {
@@ -36,7 +37,7 @@ export function upgradeBase(base: BaseObject, facts: HostFacts): BaseObject {
 
 const versionOf = (base: BaseObject) => base.restoreVersion ?? 1;
 
-/** What all objects of a host share: tables, forwarding on the uplinks, /run/netns. */
+/** What all objects of a host share: tables, forwarding on the uplinks, /run/netns, and the host's own policies. */
 export function baseItems(base: BaseObject, world: World): Item[] {
     const version = versionOf(base);
     const items: Item[] = [
@@ -62,5 +63,5 @@ export function baseItems(base: BaseObject, world: World): Item[] {
             ...(base.wasRouter ? {} : { unless: "net/ipv4/ip_forward" }),
         });
     }
-    return items;
+    return [...items, ...hostPolicyItems(world)];
 }

@@ -65,6 +65,8 @@ const fields = shape({
     waitMs: milliseconds.optional(),
     lockTimeoutMs: milliseconds.default(60_000),
     operationTimeoutMs: milliseconds.default(120_000),
+    // Without a default: what was stored before the argument was there has none.
+    confirmTimeoutMs: z.int("milliseconds are expected").min(1000, "must be at least 1000").optional(),
     // Written by the Host, for what is on it.
     name: z.string().optional(),
     deleteUnreachable: z.boolean().optional(),

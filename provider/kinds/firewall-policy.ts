@@ -1,10 +1,10 @@
 import { z } from "zod";
-import type { FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
+import { type FirewallPolicyObject, hostTarget, type Peer, type PolicyRule } from "../model/object.js";
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
-import { endpointsUnder, refuseUnguarded } from "./policy-rules.js";
+import { endpointsUnder, holdersOf, refuseUnguarded } from "./policy-rules.js";
 import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./schema.js";
 
 const keyword = z.literal(["any", "host", "internal", "external"]);
@@ -72,9 +72,9 @@ function takesPorts(protocols: unknown): boolean {
 }
 
 const schema = shape({
-    target: many(ref("endpoint", "sandbox", "network")).refine(
+    target: many(ref("endpoint", "sandbox", "network", "host")).refine(
         (targets) => targets.length > 0,
-        "is empty. Name at least one Endpoint, Sandbox or Network",
+        "is empty. Name at least one Endpoint, Sandbox, Network or Host",
     ),
     ingress: z.array(known(rule("from"))).optional(),
     egress: z.array(known(rule("to"))).optional(),
@@ -109,10 +109,21 @@ function localKey(reference: RefValue, path: string, context: BuildContext<Firew
     if (machineId !== context.facts.machineId) {
         throw new Refusal(`${path} is on another host, which is not supported yet. Use its address or CIDR instead.`);
     }
-    if (!context.world.objects.has(key)) {
+    if (key !== hostTarget && !context.world.objects.has(key)) {
         throw new Refusal(`${path} is not on the host any more. Run \`pulumi up --refresh\`.`);
     }
     return key;
+}
+
+/** What the host sends itself goes over lo and always passes. @throws Refusal */
+function refuseHostPeers(targets: readonly string[], sides: readonly (readonly PolicyRule[] | undefined)[]): void {
+    if (targets.some((target) => target !== hostTarget)) return;
+    const peers = sides.flatMap((rules) => (rules ?? []).flatMap((rule) => rule.peers));
+    if (peers.some((each) => "keyword" in each && each.keyword === "host")) {
+        throw new Refusal(
+            'the peer "host" can never match where the Host is the target: its own traffic to itself always passes. Leave the peer out.',
+        );
+    }
 }
 
 /** @throws Refusal */
@@ -154,7 +165,7 @@ function buildRules(
     ) as PolicyRule[];
 }
 
-/** Ordered rules on traffic to and from endpoints; it lives in the chains of the endpoints it targets. */
+/** Ordered rules on traffic to and from endpoints, or the host itself; it lives in the chains of what it targets. */
 export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
     kind: "firewall-policy",
     schema: schema,
@@ -171,6 +182,9 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
         }
         const targets = inputs.target.map((target, i) => localKey(target, `target[${i}]`, context));
         refuseUnguardedTargets(targets, context);
+        const ingress = inputs.ingress && buildRules(inputs.ingress, "ingress", context);
+        const egress = inputs.egress && buildRules(inputs.egress, "egress", context);
+        refuseHostPeers(targets, [ingress, egress]);
         return defined({
             schemaVersion: 1,
             kind: "firewall-policy",
@@ -180,8 +194,9 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
             name: ownName(context),
             labels: inputs.labels,
             targets,
-            ingress: inputs.ingress && buildRules(inputs.ingress, "ingress", context),
-            egress: inputs.egress && buildRules(inputs.egress, "egress", context),
+            host: inputs.target.find(({ kind }) => kind === "host")?.id,
+            ingress,
+            egress,
             defaultAction: inputs.defaultAction,
             priority: inputs.priority,
         }) as FirewallPolicyObject;
@@ -195,9 +210,7 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
 
     items: () => [],
 
-    *affects(object, world) {
-        for (const target of object.targets) for (const endpoint of endpointsUnder(target, world)) yield endpoint.key;
-    },
+    affects: holdersOf,
 
     dependents: () => [],
     outputs: () => ({}),

@@ -1,4 +1,4 @@
-import type { HostObject } from "../model/object.js";
+import { type HostObject, hostTarget } from "../model/object.js";
 import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
@@ -38,7 +38,8 @@ export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
     }
     // A policy is an object of its own: it goes with the last of its targets.
     for (const policy of world.all("firewall-policy")) {
-        const isLast = policy.targets.every((target) => left.has(target) || !world.objects.has(target));
+        const isGone = (target: string) => left.has(target) || (target !== hostTarget && !world.objects.has(target));
+        const isLast = policy.targets.every(isGone);
         if (isLast && isOwn(policy) && !left.has(policy.key)) left.set(policy.key, policy.adoptedFrom);
     }
     return left;

@@ -4,6 +4,7 @@ import {
     type EndpointObject,
     type FirewallPolicyObject,
     hostInterfaceOf,
+    hostTarget,
     interfaceOf,
     type NetworkObject,
     type Peer,
@@ -13,7 +14,7 @@ import { formatPortRange } from "../model/port-range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 
-type Direction = "ingress" | "egress";
+export type Direction = "ingress" | "egress";
 
 /** The endpoints that a policy's target or peer stands for: itself, or those of a sandbox or network. */
 export function endpointsUnder(key: string, world: World): readonly EndpointObject[] {
@@ -23,16 +24,22 @@ export function endpointsUnder(key: string, world: World): readonly EndpointObje
     return [...world.endpointsOf(key)].sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-/** Endpoints whose chains name this object as a peer. */
-export function* targetsOfPoliciesAbout(key: string, world: World): Iterable<string> {
-    for (const policy of world.policiesAbout(key)) {
-        for (const target of policy.targets) for (const endpoint of endpointsUnder(target, world)) yield endpoint.key;
+/** Whose items hold the chains of a target: endpoints, or what all objects of a host share. */
+export function* holdersOf({ targets }: FirewallPolicyObject, world: World): Iterable<string> {
+    for (const target of targets) {
+        if (target === hostTarget) yield "base";
+        for (const endpoint of endpointsUnder(target, world)) yield endpoint.key;
     }
 }
 
-/** All policies on an endpoint in the order they are asked: by priority, then by name. */
-function policiesOn(endpoint: EndpointObject, direction: Direction, world: World): FirewallPolicyObject[] {
-    const all = [endpoint.key, endpoint.sandbox, endpoint.network].flatMap((key) => world.policiesOn(key));
+/** Holders of chains that name this object as a peer. */
+export function* targetsOfPoliciesAbout(key: string, world: World): Iterable<string> {
+    for (const policy of world.policiesAbout(key)) yield* holdersOf(policy, world);
+}
+
+/** All policies on targets in the order they are asked: by priority, then by name. */
+export function policiesOn(targets: readonly string[], direction: Direction, world: World): FirewallPolicyObject[] {
+    const all = targets.flatMap((key) => world.policiesOn(key));
     return [...new Set(all)]
         .filter((policy) => policy[direction] !== undefined)
         .sort((a, b) => a.priority - b.priority || a.name.localeCompare(b.name) || (a.key < b.key ? -1 : 1));
@@ -52,16 +59,20 @@ export function refuseUnguarded(network: NetworkObject, policy: string): never {
     );
 }
 
+/** Whose chain it is: an endpoint's on this network, or the host's own. */
+type Side = NetworkObject | "host";
+
 /** How a peer looks on the wire, and whether an allow of it opens a path between two networks. */
 interface PeerMatch {
     readonly match: string;
     readonly opensPath: boolean;
 }
 
-function matchPeer(peer: Peer, direction: Direction, network: NetworkObject, world: World): PeerMatch[] {
+function matchPeer(peer: Peer, direction: Direction, side: Side, world: World): PeerMatch[] {
     const [interfaceName, index, address] =
         direction === "ingress" ? ["iifname", "iif", "ip saddr"] : ["oifname", "oif", "ip daddr"];
     const plain = (match: string): PeerMatch[] => [{ match, opensPath: false }];
+    const opensPath = (network: string) => side !== "host" && network !== side.key;
     if ("cidr" in peer) return plain(peer.cidr === "0.0.0.0/0" ? "" : `${address} ${peer.cidr.replace(/\/32$/, "")}`);
     if ("keyword" in peer) {
         switch (peer.keyword) {
@@ -77,11 +88,11 @@ function matchPeer(peer: Peer, direction: Direction, network: NetworkObject, wor
     }
     const other = world.get("network", peer.object);
     if (other !== undefined) {
-        return [{ match: `${interfaceName} ${nftString(interfaceOf(other))}`, opensPath: other.key !== network.key }];
+        return [{ match: `${interfaceName} ${nftString(interfaceOf(other))}`, opensPath: opensPath(other.key) }];
     }
     return endpointsUnder(peer.object, world).map((endpoint) => ({
         match: `${interfaceName} ${nftString(interfaceAt(endpoint, world))} ${address} ${endpoint.ipv4Address}`,
-        opensPath: endpoint.network !== network.key,
+        opensPath: opensPath(endpoint.network),
     }));
 }
 
@@ -96,25 +107,22 @@ function matchPorts(rule: PolicyRule): string[] {
     });
 }
 
-function verdict(
-    action: PolicyRule["action"],
-    direction: Direction,
-    network: NetworkObject,
-    opensPath: boolean,
-): string {
+function verdict(action: PolicyRule["action"], direction: Direction, side: Side, opensPath: boolean): string {
     if (action === "drop") return "drop";
     if (action === "reject") return "reject with icmpx type admin-prohibited";
+    // No stage comes behind the host's own chains.
+    if (side === "host") return "accept";
     if (direction === "egress") return "goto ingress_stage";
     if (opensPath) return "accept";
-    return network.directAccess ? "goto direct" : "goto closing";
+    return side.directAccess ? "goto direct" : "goto closing";
 }
 
-function renderRule(rule: PolicyRule, direction: Direction, network: NetworkObject, world: World): string[] {
+function renderRule(rule: PolicyRule, direction: Direction, side: Side, world: World): string[] {
     const comment = rule.description === undefined ? "" : ` comment ${nftString(rule.description)}`;
     return rule.peers.flatMap((peer) =>
-        matchPeer(peer, direction, network, world).flatMap(({ match, opensPath }) =>
+        matchPeer(peer, direction, side, world).flatMap(({ match, opensPath }) =>
             matchPorts(rule).map((ports) => {
-                const words = [match, ports, verdict(rule.action, direction, network, opensPath)];
+                const words = [match, ports, verdict(rule.action, direction, side, opensPath)];
                 return words.filter((word) => word !== "").join(" ") + comment;
             }),
         ),
@@ -123,26 +131,27 @@ function renderRule(rule: PolicyRule, direction: Direction, network: NetworkObje
 
 const strictness = ["allow", "reject", "drop"] as const;
 
-/** The chain of one endpoint in one direction: every rule of its policies, then the strictest of their defaults. */
-function renderChain(
+/** The chain of one target in one direction: every rule of its policies, then the strictest of their defaults. */
+export function renderChain(
     policies: readonly FirewallPolicyObject[],
     direction: Direction,
-    network: NetworkObject,
+    side: Side,
     world: World,
 ): string[] {
     const strictest = Math.max(...policies.map((policy) => strictness.indexOf(policy.defaultAction)));
     return [
         ...policies.flatMap((policy) =>
-            (policy[direction] ?? []).flatMap((rule) => renderRule(rule, direction, network, world)),
+            (policy[direction] ?? []).flatMap((rule) => renderRule(rule, direction, side, world)),
         ),
-        verdict(strictness[strictest] ?? "drop", direction, network, false),
+        verdict(strictness[strictest] ?? "drop", direction, side, false),
     ];
 }
 
 /** The chains of an endpoint that is a target of policies, and the elements that lead to them. */
 export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkObject, world: World): Item[] {
     const items: Item[] = [];
-    const ingress = policiesOn(endpoint, "ingress", world);
+    const targets = [endpoint.key, endpoint.sandbox, endpoint.network];
+    const ingress = policiesOn(targets, "ingress", world);
     const element = (set: string, key: string[], chain: string): Item => ({
         type: "element",
         family: "inet",
@@ -161,7 +170,7 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
     if (ingress.length > 0 || network.defaultPolicy === "deny") {
         items.push({ type: "element", family: "bridge", set: "guarded", key: [hostInterfaceOf(endpoint)] });
     }
-    const egress = policiesOn(endpoint, "egress", world);
+    const egress = policiesOn(targets, "egress", world);
     if (egress.length > 0) {
         const chain = `out_${endpoint.key}`;
         items.push(

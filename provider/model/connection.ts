@@ -37,6 +37,8 @@ export interface Connection {
     readonly keepAliveMs: number;
     readonly lockTimeoutMs: number;
     readonly operationTimeoutMs: number;
+    /** How long a change that may lock out whoever manages the host waits for a new connection. @default 15000 */
+    readonly confirmTimeoutMs?: number;
     /** The Host's logical name, by which stack configuration speaks of it; travels with the connection to what is on it. */
     readonly name?: string;
     /** The Host's argument, which travels likewise. */
@@ -46,7 +48,15 @@ export interface Connection {
 /** A login on the way. */
 export type Hop = Omit<
     Connection,
-    "proxy" | "transport" | "sudo" | "waitMs" | "lockTimeoutMs" | "operationTimeoutMs" | "name" | "deleteUnreachable"
+    | "proxy"
+    | "transport"
+    | "sudo"
+    | "waitMs"
+    | "lockTimeoutMs"
+    | "operationTimeoutMs"
+    | "confirmTimeoutMs"
+    | "name"
+    | "deleteUnreachable"
 >;
 
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */

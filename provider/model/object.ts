@@ -123,9 +123,14 @@ export interface PolicyRule {
     readonly description?: string;
 }
 
+/** Stands for the machine itself among the targets of a policy; the key in a Host's id. */
+export const hostTarget = "host";
+
 export interface FirewallPolicyObject extends ObjectBase<"firewall-policy"> {
-    /** Keys of endpoints, sandboxes and networks. */
+    /** Keys of endpoints, sandboxes and networks, or `hostTarget`. */
     readonly targets: readonly string[];
+    /** Id of the Host resource among its targets. */
+    readonly host?: string;
     readonly ingress?: readonly PolicyRule[];
     readonly egress?: readonly PolicyRule[];
     readonly defaultAction: "drop" | "reject" | "allow";

@@ -25,6 +25,7 @@ function render(before: World, after: World, changed: readonly string[], more: P
         owner: 'endpoint "web-front" of stack shop/dev',
         lockWaitMs: 2_000,
         waivedPorts: new Set(),
+        confirmTimeoutMs: 15_000,
         ...more,
     });
 }

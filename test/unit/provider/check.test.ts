@@ -365,8 +365,16 @@ test.each([
         { hostAddress: ["127.0.0.1", "::1"] },
         'hostAddress[1]: "::1" is IPv6, which is not supported yet; give an IPv4 one.',
     ],
-    ["firewall-policy", { target: [] }, "target: is empty. Name at least one Endpoint, Sandbox or Network (got [])."],
-    ["firewall-policy", { target: host }, 'target[0].kind: an Endpoint, Sandbox or Network is expected (got "host").'],
+    [
+        "firewall-policy",
+        { target: [] },
+        "target: is empty. Name at least one Endpoint, Sandbox, Network or Host (got []).",
+    ],
+    [
+        "firewall-policy",
+        { target: { ...host, kind: "port-mapping" } },
+        'target[0].kind: an Endpoint, Sandbox, Network or Host is expected (got "port-mapping").',
+    ],
     ["firewall-policy", { ingress: { action: "allow" } }, 'ingress: a list is expected (got {"action":"allow"}).'],
     ["firewall-policy", { ingress: ["allow"] }, 'ingress[0]: an object is expected (got "allow").'],
     ["firewall-policy", { ingress: [{}] }, 'ingress[0].action: is required ("allow", "drop" or "reject" is expected).'],

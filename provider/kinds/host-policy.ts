@@ -1,0 +1,50 @@
+import type { Item } from "../kernel/item.js";
+import { hostTarget } from "../model/object.js";
+import type { World } from "../model/world.js";
+import { policiesOn, renderChain } from "./policy-rules.js";
+
+/** Without these no address of the host works for long, whatever a policy allows (RFC 4861, RFC 3810). */
+const ipv6Neighbours =
+    "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, " +
+    "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept";
+
+/** Behind our own chains (priority 0): what reaches the host, or leaves it, has passed those. */
+const directions = {
+    ingress: {
+        name: "host_ingress",
+        hook: "type filter hook input priority 10",
+        alwaysPassing: [
+            'iifname "lo" accept',
+            "ct state established,related accept",
+            ipv6Neighbours,
+            // A lease that is not renewed takes the address away, hours after the change was confirmed.
+            "iifname != @networks udp sport 67 udp dport 68 accept",
+            "iifname != @networks udp sport 547 udp dport 546 accept",
+            // Only the peers of our tunnels get this far.
+            "udp dport @tunnel_ports accept",
+        ],
+    },
+    egress: {
+        name: "host_egress",
+        hook: "type filter hook output priority 10",
+        alwaysPassing: [
+            'oifname "lo" accept',
+            "ct state established,related accept",
+            ipv6Neighbours,
+            "udp sport 68 udp dport 67 accept",
+            "udp sport 546 udp dport 547 accept",
+            "ip daddr . udp dport @tunnel_peers accept",
+        ],
+    },
+} as const;
+
+/** The chains of the policies that protect the host itself: one a direction, on hooks of their own, there only when needed. */
+export function hostPolicyItems(world: World): Item[] {
+    return (["ingress", "egress"] as const).flatMap((direction): Item[] => {
+        const policies = policiesOn([hostTarget], direction, world);
+        if (policies.length === 0) return [];
+        const { name, hook, alwaysPassing } = directions[direction];
+        const rules = [...alwaysPassing, ...renderChain(policies, direction, "host", world)];
+        return [{ type: "chain", name, hook, rules }];
+    });
+}
