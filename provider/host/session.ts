@@ -1,7 +1,7 @@
 import type { Item } from "../kernel/item.js";
 import type { Snapshot } from "../kernel/snapshot.js";
 import { type Connection, describeConnection } from "../model/connection.js";
-import type { HostFacts } from "../model/world.js";
+import { type HostFacts, withoutBase } from "../model/world.js";
 import { factsScript, parseFacts } from "./facts.js";
 import { type Manifest, parseManifest } from "./manifest.js";
 import { openShell } from "./open-shell.js";
@@ -30,7 +30,8 @@ async function greet(connection: Connection): Promise<{ shell: Shell; facts: Hos
     try {
         const hello = await shell.run(factsScript, { timeoutMs: connection.operationTimeoutMs });
         const stdout = complete(hello, connection);
-        return { shell, facts: parseFacts(stdout), manifest: parseManifest(parseSections(stdout)) };
+        const manifest = parseManifest(parseSections(stdout));
+        return { shell, facts: withoutBase(parseFacts(stdout), manifest.world.base), manifest };
     } catch (error) {
         shell.close();
         throw error;

@@ -36,7 +36,7 @@ export interface ForeignRoute {
     readonly mtuBytes: number;
 }
 
-/** What a host is, read once when connecting. */
+/** What a host is without our objects, read once when connecting. */
 export interface HostFacts {
     readonly machineId: string;
     readonly kernel: string;
@@ -52,6 +52,21 @@ export interface HostFacts {
     readonly busyPorts?: ReadonlySet<number>;
     readonly hasNetnsDirectory: boolean;
     readonly hasBridgeNetfilter: boolean;
+}
+
+/**
+ * What was read of a host that has objects, as it is without them: the last of them may go, and a first one come again,
+ * while the facts are in use.
+ */
+export function withoutBase(facts: HostFacts, base: BaseObject | undefined): HostFacts {
+    if (base === undefined) return facts;
+    const closed = base.openedUplinks.filter((name) => name in facts.forwarding).map((name) => [name, false]);
+    return {
+        ...facts,
+        forwarding: { ...facts.forwarding, ...Object.fromEntries(closed) },
+        hasNetnsDirectory: facts.hasNetnsDirectory && !base.madeNetnsDirectory,
+        hasBridgeNetfilter: facts.hasBridgeNetfilter && !base.loadedBridgeNetfilter,
+    };
 }
 
 type Lists = Map<string, readonly HostObject[]>;

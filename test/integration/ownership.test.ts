@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { createHost, snapshotHost } from "../../lab/index.js";
 import { openStack, reconnect } from "./driver.js";
+import { readHostState } from "./host-state.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, ask, run, serve, talk } from "./traffic.js";
 
@@ -216,4 +217,16 @@ test("ownership: /run/netns goes with the last object only where no others are i
     expect((await host.exec("ip netns")).stdout).toBe("theirs");
     await host.exec("ip netns del theirs && umount /run/netns && rmdir /run/netns");
     expect(await snapshotHost(host)).toEqual(before);
+});
+
+test("ownership: what the last object put back is found again by the next first one, in one run", async () => {
+    await using stack = await openStack(bed.host);
+    const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+    const state = await readHostState(bed.host);
+    // A run that finds it all there, takes it out and makes it anew.
+    await reconnect();
+    await front.delete();
+    await bed.expectAsBefore();
+    await stack.network("front", { subnet: "172.20.0.0/24" });
+    expect(await readHostState(bed.host)).toEqual(state);
 });
