@@ -35,8 +35,8 @@ export interface ElementItem {
     readonly value?: readonly (string | number)[] | { readonly goto: string };
 }
 
-/** nft refuses longer comments (NFTNL_UDATA_COMMENT_MAXLEN); it counts bytes. */
-const maximumBytes = 120;
+/** nft refuses comments of more than 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN), and the mark of a rule takes ten. */
+const maximumBytes = 118;
 
 /** A text as an nft string: quotes and control characters cannot be written in one, so they become spaces. */
 export function nftString(text: string): string {
