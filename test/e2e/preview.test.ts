@@ -105,7 +105,7 @@ test("preview: what changes in place is shown and done as an update, and interfa
 test("preview: --replace creates before it deletes, and what is new stays", async () => {
     await using project = await makeScript(
         `const host = new linuxnet.Host("edge", { connection: values.connection });
-        const front = new linuxnet.Network("front", { bed.host, subnet: "172.20.0.0/24" });
+        const front = new linuxnet.Network("front", { host, subnet: "172.20.0.0/24" });
         const web = new linuxnet.Sandbox("web", { host });
         const endpoint = web.connect(front, { ipv4Address: "172.20.0.6" });
         module.exports = { network: front.id, sandbox: web.id, endpoint: endpoint.id };`,
@@ -131,9 +131,9 @@ test("preview: an attachable network takes endpoints of another stack, and is no
     try {
         await using platform = await makeScript(
             `const host = new linuxnet.Host("edge", { connection: values.connection });
-            const front = new linuxnet.Network("front", { bed.host, subnet: "172.20.0.0/24", attachable: true });
-            const closed = new linuxnet.Network("closed", { bed.host, subnet: "172.21.0.0/24" });
-            module.exports = { host: bed.host.reference, front: front.reference, closed: closed.reference };`,
+            const front = new linuxnet.Network("front", { host, subnet: "172.20.0.0/24", attachable: true });
+            const closed = new linuxnet.Network("closed", { host, subnet: "172.21.0.0/24" });
+            module.exports = { host: host.reference, front: front.reference, closed: closed.reference };`,
             { connection: bed.host.connection },
             { projectName: "platform", environment },
         );

@@ -143,13 +143,13 @@ const damages: Damage[] = [
     },
     {
         title: "a rule is gone",
-        command: `nft delete rule inet linuxnet forward handle ${ruleHandle("forward", "ct state invalid")}`,
+        command: `nft delete rule inet linuxnet forward handle ${ruleHandle("forward", "ct state invalid drop")}`,
         drift: { host: [`nftables: chain forward of table inet linuxnet ${otherRules}`] },
         anew: ["chain inet:forward"],
     },
     {
         title: "a rule is replaced",
-        command: `nft replace rule inet linuxnet forward handle ${ruleHandle("forward", "ct state invalid")} ct state invalid accept`,
+        command: `nft replace rule inet linuxnet forward handle ${ruleHandle("forward", "ct state invalid drop")} ct state invalid accept`,
         drift: { host: [`nftables: chain forward of table inet linuxnet ${otherRules}`] },
         anew: ["chain inet:forward"],
     },
