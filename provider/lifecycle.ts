@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { compare } from "./compare.js";
 import { tell } from "./engine-log.js";
+import { warnOfFirewalls } from "./firewall-warning.js";
 import type { Operation } from "./host/draft.js";
 import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
@@ -205,6 +206,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         });
         const object = world.objects.get(key);
         if (object === undefined) throw new Error("it was removed by another program at once. Try again.");
+        warnOfFirewalls(host, object);
         const id = formatId({ key, generation: object.generation, machineId: host.facts.machineId });
         return { id, outs: outputsOf(kind, object, inputs, world, host.facts.machineId) };
     }

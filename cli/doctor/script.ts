@@ -1,5 +1,6 @@
 import { capabilitiesScript } from "../../provider/host/facts.js";
 import { printManifest } from "../../provider/host/manifest.js";
+import { otherFirewallsScript } from "../../provider/kernel/other-firewalls.js";
 
 /** Tools that the provider calls, and the packages they are in. */
 export const requiredTools = {
@@ -29,10 +30,7 @@ echo '@@ nftables'
 nft --version 2>/dev/null
 echo '@@ chains'
 nft -j list chains 2>/dev/null
-echo '@@ exceptions'
-nft -s -t list ruleset 2>/dev/null | awk '/^table /{t=$2" "$3} /"ln\\*"/{print t}' | sort -u
-echo '@@ legacy'
-if grep -qsx filter /proc/net/ip_tables_names; then iptables-legacy -S 2>/dev/null || iptables -S 2>/dev/null; fi
+${otherFirewallsScript}
 echo '@@ ufw'
 if grep -qsi '^ENABLED=yes' /etc/ufw/ufw.conf; then echo enabled; fi
 echo '@@ forwarding files'

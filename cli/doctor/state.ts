@@ -2,7 +2,8 @@ import { parseCapabilities } from "../../provider/host/facts.js";
 import { parseListeners } from "../../provider/host/failure.js";
 import { parseManifest } from "../../provider/host/manifest.js";
 import { parseJsonLines, parseSections } from "../../provider/host/sections.js";
-import type { World } from "../../provider/model/world.js";
+import { parseOtherFirewalls } from "../../provider/kernel/other-firewalls.js";
+import type { OtherFirewall, World } from "../../provider/model/world.js";
 
 /** A chain of the kernel's, as `nft -j list chains` shows it; iptables-nft's are among them. */
 export interface Chain {
@@ -32,10 +33,8 @@ export interface HostState {
     readonly nftables: string;
     /** `undefined`: nft is there but does not answer in JSON. */
     readonly chains: readonly Chain[] | undefined;
-    /** `family name` of tables that make an exception for our bridges. */
-    readonly exceptions: readonly string[];
-    /** Rules of legacy iptables, as `iptables -S` prints them. */
-    readonly legacyRules: readonly string[];
+    /** What others drop. */
+    readonly otherFirewalls: readonly OtherFirewall[];
     readonly ufwIsEnabled: boolean;
     /** Files that switch IPv4 forwarding off at boot. */
     readonly forwardingFiles: readonly string[];
@@ -62,6 +61,7 @@ export function parseHostState(stdout: string): HostState {
             .filter((line) => line !== "");
     const [inUse, maximum] = lines("connections").map(Number);
     const switches = lines("bridge switches");
+    const uplinks = parseUplinks(lines("interfaces"), sections.get("links"), sections.get("routes"));
     return {
         world: parseManifest(sections).world,
         capabilities: parseCapabilities(stdout),
@@ -70,11 +70,14 @@ export function parseHostState(stdout: string): HostState {
         kernel: text("kernel"),
         nftables: /v([\d.]+)/.exec(text("nftables"))?.[1] ?? "",
         chains: text("chains") === "" ? undefined : parseChains(text("chains")),
-        exceptions: lines("exceptions"),
-        legacyRules: lines("legacy"),
+        otherFirewalls: parseOtherFirewalls(
+            sections.get("other firewalls") ?? "",
+            sections.get("legacy firewall") ?? "",
+            uplinks.map(({ name }) => name),
+        ),
         ufwIsEnabled: text("ufw") === "enabled",
         forwardingFiles: lines("forwarding files"),
-        uplinks: parseUplinks(lines("interfaces"), sections.get("links"), sections.get("routes")),
+        uplinks,
         bridgeSwitches: switches.length === 0 ? undefined : switches.map((value) => value === "1"),
         connections: inUse === undefined || maximum === undefined ? undefined : { inUse, maximum },
         listeners: { tcp: parseListeners(text("tcp")), udp: parseListeners(text("udp")) },

@@ -1,3 +1,4 @@
+import { otherFirewallsScript, parseOtherFirewalls } from "../kernel/other-firewalls.js";
 import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
 import { isKernelName } from "../model/kernel-name.js";
 import type { ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
@@ -62,6 +63,7 @@ for f in /proc/sys/net/ipv4/conf/*/forwarding; do
     f=\${f#/proc/sys/net/ipv4/conf/}
     echo "\${f%/forwarding} $v"
 done
+${otherFirewallsScript}
 echo '@@ paths'
 for f in /run/netns /proc/sys/net/bridge; do if [ -e $f ]; then echo $f; fi; done
 print_manifest
@@ -146,17 +148,26 @@ export function parseFacts(stdout: string): HostFacts {
     const forwarding = words(sections.get("forwarding")).map((line) => line.split(" ") as [string, string]);
     const foreign = forwarding.filter(([name]) => !isKernelName(name) && !["all", "default", "lo"].includes(name));
     const paths = words(sections.get("paths"));
+    const routes = parseRoutes(parseJsonLines<RouteJson[]>(sections.get("routes")).flat(), links);
+    const uplinks = routes
+        .filter(({ destination }) => destination.text === "0.0.0.0/0")
+        .map((each) => each.interfaceName);
     return {
         machineId: (sections.get("machine-id") ?? "").trim(),
         kernel: (sections.get("kernel") ?? "").trim(),
         nftables: /v([\d.]+)/.exec(sections.get("nftables") ?? "")?.[1] ?? "",
         capabilities: words(sections.get("tools")).map((tool) => (tool === "aardvark-dns" ? "dns" : tool)),
         addresses: parseAddresses(links),
-        routes: parseRoutes(parseJsonLines<RouteJson[]>(sections.get("routes")).flat(), links),
+        routes,
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
         isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
         hasNetnsDirectory: paths.includes("/run/netns"),
         hasBridgeNetfilter: paths.includes("/proc/sys/net/bridge"),
+        otherFirewalls: parseOtherFirewalls(
+            sections.get("other firewalls") ?? "",
+            sections.get("legacy firewall") ?? "",
+            [...new Set(uplinks)],
+        ),
     };
 }
 

@@ -10,6 +10,23 @@ import type {
     SandboxObject,
 } from "./object.js";
 
+/** A base chain of somebody else that drops what no rule of theirs accepts. */
+export interface OtherFirewall {
+    readonly product: "Docker" | "ufw" | "firewalld" | "another firewall";
+    /** `table ip filter, policy drop in FORWARD`; `iptables-legacy, ...` */
+    readonly where: string;
+    /** What passes between interfaces or ports of one bridge, or what the host itself is sent. */
+    readonly hook: "forward" | "input";
+    /** A rule of theirs names our bridges, `ln*`. */
+    readonly letsPass: boolean;
+    /** Ports that its rules name. */
+    readonly ports: readonly string[];
+    /** Lets ours pass; one command a line, to be run on the host. On the input hook `PORT` stands for the port. */
+    readonly remedy: readonly string[];
+    /** The remedy lasts over its restarts. */
+    readonly keepsRules: boolean;
+}
+
 type OfKind = {
     network: NetworkObject;
     sandbox: SandboxObject;
@@ -52,6 +69,8 @@ export interface HostFacts {
     readonly busyPorts?: ReadonlySet<number>;
     readonly hasNetnsDirectory: boolean;
     readonly hasBridgeNetfilter: boolean;
+    /** What others drop. */
+    readonly otherFirewalls: readonly OtherFirewall[];
 }
 
 /**

@@ -33,6 +33,7 @@ export const facts: HostFacts = {
     ],
     forwarding: { eth0: false },
     isRouter: false,
+    otherFirewalls: [],
     hasNetnsDirectory: false,
     hasBridgeNetfilter: false,
 };
