@@ -34,6 +34,7 @@ const inet: BaseTable = {
         set("denied", "type ifname"),
         set("denied_subnets", "type ipv4_addr; flags interval"),
         set("opened_uplinks", "type ifname"),
+        set("same_sandbox", "type ipv4_addr . ipv4_addr"),
         set("subnets", "type ifname . ipv4_addr; flags interval"),
         set("masqueraded", "type ipv4_addr; flags interval"),
         set("gateways", "type ifname . ipv4_addr"),
@@ -76,6 +77,8 @@ const inet: BaseTable = {
             rules: [
                 // Hairpin: without an iifname match, because br_netfilter shows the bridge path differently.
                 "ct status dnat oifname . ip saddr @subnets masquerade",
+                // A sandbox drops what comes in with one of its own addresses as source.
+                "ct status dnat ip saddr . ip daddr @same_sandbox masquerade",
                 "oifname @networks ip saddr 127.0.0.0/8 masquerade",
                 "ip saddr @masqueraded oifname != @networks masquerade",
             ],

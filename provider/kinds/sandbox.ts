@@ -136,6 +136,13 @@ export const sandbox: ObjectKind<SandboxObject> = {
             joined === undefined ? { type: "netns", name } : { type: "kept", what: "namespace", netns: name },
             ...sysctlItems(name, object.sysctls, joined?.oldSysctls),
         ];
+        const addresses = world.endpointsOf(object.key).map(({ ipv4Address }) => ipv4Address);
+        for (const from of addresses) {
+            for (const to of addresses) {
+                if (from === to) continue;
+                items.push({ type: "element", family: "inet", set: "same_sandbox", key: [from, to] });
+            }
+        }
         const endpoint = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world);
         const network = world.get("network", endpoint?.network ?? "");
         if (endpoint !== undefined && network !== undefined) {

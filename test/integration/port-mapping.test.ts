@@ -56,6 +56,23 @@ test.each(["0", "1"] as const)(
     },
 );
 
+test("port mapping: a sandbox reaches its own published port by each of its networks", async () => {
+    await using stack = await openStack(bed.host);
+    const front = await stack.network("front", { subnet: subnets.front });
+    const back = await stack.network("back", { subnet: subnets.back });
+    const web = await stack.join("web", front);
+    const onBack = await stack.endpoint("web-back", { sandbox: web.sandbox, network: back, gatewayPriority: 10 });
+    await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80, protocol: ["tcp", "udp"] });
+    await using _web = await serve(web.place, "web", "tcp:80", `udp:80:${web.address}`);
+    // The source becomes the gateway's: the sandbox drops what comes in with an address of its own.
+    const expected = Object.fromEntries(
+        [web.address, onBack.outs.address].flatMap((own) =>
+            ["tcp", "udp"].map((protocol) => [`${protocol} ${bed.host.address}:8080 from ${own}`, "web to 172.20.0.1"]),
+        ),
+    );
+    expect(await answersTo(web.place, expected)).toEqual(expected);
+});
+
 test("port mapping: a published sandbox is not reached by its own address from outside", async () => {
     await using stack = await openStack(bed.host);
     const front = await stack.network("front", { subnet: subnets.front });
