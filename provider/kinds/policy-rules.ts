@@ -119,13 +119,14 @@ function verdict(action: PolicyRule["action"], direction: Direction, side: Side,
 
 function renderRule(rule: PolicyRule, direction: Direction, side: Side, world: World): string[] {
     const comment = rule.description === undefined ? "" : ` comment ${nftString(rule.description)}`;
-    return rule.peers.flatMap((peer) =>
-        matchPeer(peer, direction, side, world).flatMap(({ match, opensPath }) =>
-            matchPorts(rule).map((ports) => {
-                const words = [match, ports, verdict(rule.action, direction, side, opensPath)];
-                return words.filter((word) => word !== "").join(" ") + comment;
-            }),
-        ),
+    const matches = rule.peers.flatMap((peer) => matchPeer(peer, direction, side, world));
+    // A reference opens its path also when another peer of the rule, "any" perhaps, matches the same packet.
+    const [opening, others] = [true, false].map((opens) => matches.filter(({ opensPath }) => opensPath === opens));
+    return [...(opening ?? []), ...(others ?? [])].flatMap(({ match, opensPath }) =>
+        matchPorts(rule).map((ports) => {
+            const words = [match, ports, verdict(rule.action, direction, side, opensPath)];
+            return words.filter((word) => word !== "").join(" ") + comment;
+        }),
     );
 }
 

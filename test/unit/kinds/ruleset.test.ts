@@ -304,6 +304,14 @@ walk("ingress by CIDR and keyword", ingressCidr, [
     ["any is the host too", "host", "api", 81, "accept"],
 ]);
 
+const ingressEither = tracerOf(
+    policy("api", { ingress: [{ action: "allow", from: ["any", on("web")], ports: [80] }] }),
+);
+walk("ingress by reference beside a keyword", ingressEither, [
+    ["the reference opens its path", "web", "api", 80, "accept"],
+    ["the keyword opens none", "shop", "api", 80, "drop"],
+]);
+
 const ingressInternal = tracerOf(
     policy("db", { ingress: [allow(on("web"), [5432]), allow(on("cache"), [5432]), allow("host", [5432])] }),
 );
