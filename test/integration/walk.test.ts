@@ -1,10 +1,11 @@
 import { afterAll, expect, test } from "vitest";
 import { createLab, snapshotHost } from "../../lab/index.js";
+import { rollDice } from "../dice.js";
 import { openStack } from "./driver.js";
 import { layFaults } from "./faults.js";
 import { readHostState } from "./host-state.js";
 import { startProvider } from "./provider-process.js";
-import { rollDice, Walk } from "./walk.js";
+import { Walk } from "./walk.js";
 
 /** `npm run soak` walks 500 times from a seed of its own; `WALK_SEED=7 WALKS=1` walks as walk 7 did. */
 const walks = Number(process.env["WALKS"] ?? 20);

@@ -102,6 +102,10 @@ const selectors: Record<string, (packet: Packet) => string | undefined> = {
 };
 const selectorNames = Object.keys(selectors).sort((a, b) => b.length - a.length);
 
+/** nft takes a protocol's name and its number for the same. */
+const protocolNames: Readonly<Record<string, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 132: "sctp" };
+const nameOf = (number: string) => `meta l4proto ${protocolNames[number] ?? number}`;
+
 /** Walks one packet through the rendered text of a ruleset, as netfilter would. @throws Error on words it does not know */
 export function createTracer(text: string): (packet: Packet) => Verdict {
     const tables = parseRuleset(text);
@@ -136,14 +140,15 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
 
         /** The verdict of a rule, or `undefined` when it does not match. */
         function runRule(rule: string): string | undefined {
-            let rest = rule.replace(/ ?comment "[^"]*"$/, "");
+            const plain = rule.replace(/ ?comment "[^"]*"$/, "");
+            let rest = plain.replace(/\bmeta l4proto (\d+)\b/, (_whole, number) => nameOf(number));
             while (rest !== "") {
                 const verdict = /^(accept|drop|masquerade|goto \w+|reject with icmpx type admin-prohibited)$/.exec(
                     rest,
                 )?.[1];
                 if (verdict !== undefined) return verdict;
                 const special =
-                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|dnat ip|masquerade|ct state)\b)/.exec(
+                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|ip saddr|ip daddr|dnat ip|masquerade|ct state)\b)/.exec(
                         rest,
                     );
                 if (special !== null) {
