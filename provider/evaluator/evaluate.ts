@@ -1,6 +1,7 @@
 import type { NetworkObject } from "../model/object.js";
 import type { Judgement, Packet, Stage } from "./packet.js";
 import { askPolicies, type Direction } from "./policy.js";
+import { protocolNumber } from "./protocol.js";
 import { type Publication, publicationOf } from "./publication.js";
 import { locate, type Side, send } from "./sender.js";
 import {
@@ -27,6 +28,7 @@ const drop = (stage: Stage, reason: string): Decision => ({ verdict: "drop", sta
  * @throws Error when the sender is no object of the host, or a protocol has no such name
  */
 export function evaluate(packet: Packet, site: Site): Judgement {
+    const protocol = protocolNumber(packet.protocol);
     const sending = send(packet, site);
     const { to, port } = packet;
     const asSent = { address: to, ...(port === undefined ? {} : { port }) };
@@ -40,10 +42,10 @@ export function evaluate(packet: Packet, site: Site): Judgement {
     if (refusal !== undefined) return { ...refusal, target: asSent, source: source.address };
 
     const isHost = isOfHost(to, site);
-    const publication = isHost ? publicationOf(to, packet.protocol, port, site) : undefined;
+    const publication = isHost ? publicationOf(to, protocol, port, site) : undefined;
     const arrival = arrive(to, isHost, publication, site);
     const target = publication === undefined ? asSent : { address: arrival.address, port: publication.port };
-    const way: Way = { source, target: arrival, protocol: packet.protocol, port: target.port, publication, site };
+    const way: Way = { source, target: arrival, protocol, port: target.port, publication, site };
     const decision =
         packet.state === "established" ? pass("established", "its connection is there already") : judge(way);
     return {
@@ -58,7 +60,7 @@ export function evaluate(packet: Packet, site: Site): Judgement {
 interface Way {
     readonly source: Side;
     readonly target: Side;
-    readonly protocol: string | number;
+    readonly protocol: number;
     readonly port: number | undefined;
     readonly publication: Publication | undefined;
     readonly site: Site;

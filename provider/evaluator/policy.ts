@@ -3,12 +3,15 @@ import { protocolNumber } from "./protocol.js";
 import type { Side } from "./sender.js";
 import { isWithin, type Site } from "./site.js";
 
+const tcp = protocolNumber("tcp");
+
 export type Direction = "ingress" | "egress";
 
 /** What is asked of the policies of an endpoint: the other side, and the port of the target. */
 export interface Question {
     readonly peer: Side;
-    readonly protocol: string | number;
+    /** IANA number. */
+    readonly protocol: number;
     readonly port: number | undefined;
 }
 
@@ -84,12 +87,15 @@ function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): b
 }
 
 function isOfRule(rule: PolicyRule, { protocol, port }: Question): boolean {
-    const number = protocolNumber(protocol);
-    const isNamed = rule.protocols.some((each) => protocolNumber(each) === number);
+    const isNamed = rule.protocols.some((each) => protocolNumber(each) === protocol);
     if (rule.ports.length === 0) return rule.protocols.length === 0 || isNamed;
     return rule.ports.some(({ range, protocol: own }) => {
         const isMeant =
-            own !== undefined ? protocolNumber(own) === number : rule.protocols.length > 0 ? isNamed : number === 6;
+            own !== undefined
+                ? protocolNumber(own) === protocol
+                : rule.protocols.length > 0
+                  ? isNamed
+                  : protocol === tcp;
         return isMeant && port !== undefined && range.first <= port && port <= range.last;
     });
 }

@@ -12,7 +12,7 @@ export interface Publication {
 /** Who answers on a port of the host: one published on this very address goes before one on every address. */
 export function publicationOf(
     address: string,
-    protocol: string | number,
+    protocol: number,
     port: number | undefined,
     { world }: Site,
 ): Publication | undefined {
@@ -20,7 +20,7 @@ export function publicationOf(
     for (const mapping of port === undefined ? [] : world.all("port-mapping")) {
         const endpoint = world.get("endpoint", mapping.endpoint);
         for (const binding of mapping.bindings) {
-            if (endpoint === undefined || protocolNumber(binding.protocol) !== protocolNumber(protocol)) continue;
+            if (endpoint === undefined || protocolNumber(binding.protocol) !== protocol) continue;
             if (binding.hostAddress !== undefined && binding.hostAddress !== address) continue;
             const target = targetPort(binding, port as number);
             if (target === undefined) continue;
