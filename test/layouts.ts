@@ -55,6 +55,9 @@ export function rollGround(dice: Dice): Ground {
             internal,
             isolateEndpoints: dice.chance(0.3),
             masquerade: dice.chance(0.7),
+            ...(dice.chance(0.2) ? { hostAccess: false } : {}),
+            ...(dice.chance(0.2) ? { defaultPolicy: "deny" } : {}),
+            ...(!internal && dice.chance(0.3) ? { directAccess: true } : {}),
         };
         return { kind: "network", name: `n${i}`, args };
     });

@@ -112,7 +112,9 @@ function judgeInput(way: Way): Decision {
     if (gateway !== undefined && !isOwn) {
         return drop("gateway address", `${target.address} is the gateway of ${quote(gateway)}, for its endpoints only`);
     }
+    if (network.hostAccess === false) return drop("host access", noHostAccess(network));
     const said = rule(way, "egress");
+    if (said === undefined && denies(network)) return drop("default policy", denied(network));
     return said?.decision ?? pass("host", said?.reason ?? `${quote(network)} reaches the host`);
 }
 
@@ -125,10 +127,16 @@ function judgePassage(way: Way): Decision {
     const internal = source.at === "host" || isSame ? undefined : [from, to].find((network) => network?.internal);
     if (internal !== undefined) return drop("internal", `${quote(internal)} is internal: no way in or out`);
 
+    if (source.at === "host" && to?.hostAccess === false && publication === undefined) {
+        return drop("host access", noHostAccess(to));
+    }
+
     const egress = rule(way, "egress");
     if (egress?.decision !== undefined) return egress.decision;
+    if (egress === undefined && denies(from)) return drop("default policy", denied(from));
     const ingress = rule(way, "ingress");
     if (ingress?.decision !== undefined) return ingress.decision;
+    if (ingress === undefined && denies(to)) return drop("default policy", denied(to));
 
     if (source.at === "host") return pass("host", ingress?.reason ?? "the host reaches its networks");
     if (publication !== undefined) {
@@ -146,6 +154,7 @@ function judgePassage(way: Way): Decision {
         );
     }
     if (from !== undefined) return pass("networks", egress?.reason ?? `${quote(from)} reaches the outside`);
+    if (to?.directAccess && ingress !== undefined) return pass("ingress policy", ingress.reason);
     return drop("networks", `${quote(to)} is closed to the outside, and this is not published`);
 }
 
@@ -179,6 +188,12 @@ function seenSource({ source, target, publication, site }: Way): string {
     const leaves = typeof at === "object" && target.at === "outside";
     return leaves && at.masquerade && !at.internal ? hostSource(target.address, site) : address;
 }
+
+/** Nothing passes in a direction that no policy speaks of. */
+const denies = (network: NetworkObject | undefined) => network?.defaultPolicy === "deny";
+const denied = (network: NetworkObject | undefined) =>
+    `no policy speaks of it, and the default policy of ${quote(network)} is deny`;
+const noHostAccess = (network: NetworkObject) => `${quote(network)} and the host are closed to each other (hostAccess)`;
 
 const quote = (network: NetworkObject | undefined) => `network "${network?.name}"`;
 const also = (reason: string | undefined) => (reason === undefined ? "" : `, and ${reason}`);

@@ -30,6 +30,8 @@ export type Stage =
     | "established"
     | "gateway address"
     | "internal"
+    | "host access"
+    | "default policy"
     | "egress policy"
     | "ingress policy"
     | "publication"
