@@ -146,8 +146,8 @@ const inet: BaseTable = {
                 "ct state established,related accept",
                 "oifname @no_host_access ct status & dnat == 0 drop",
                 "ip daddr vmap @ingress_from_host",
-                // By subnet: behind DNAT the interface is still the one from before.
-                "ip daddr @denied_subnets drop",
+                // By subnet: behind DNAT the interface is still the one from before. A gateway's address is the host itself.
+                "ip daddr @denied_subnets ip daddr != @gateway_addresses drop",
             ],
         },
     ],

@@ -394,6 +394,7 @@ walk("defaultPolicy deny", tracerOf(denying), [
     ["nor the host", "web", "172.20.0.1", 22, "drop"],
     ["nor the host by another address", "web", "192.0.2.10", 22, "drop"],
     ["the host does not reach them", "host", "web", 80, "drop"],
+    ["the host reaches itself by the gateway's address", "host", "172.20.0.1", 80, "accept"],
     ["nor does the outside by a published port", "outside", "web", 80, "drop", { isDnat: true }],
     ["nor another network", "api", "web", 80, "drop", { isDnat: true }],
     ["replies pass", "web", "shop", 80, "accept", { state: "established" }],
