@@ -9,7 +9,7 @@ import { empty, facts, keyOf, put, ref, host as theHost } from "../kinds/build.j
 import { type Outcome, renderedHost } from "./rendered.js";
 
 const around = { host: "192.0.2.10", outside: "198.51.100.7" };
-const packetsEach = 40;
+const packetsEach = 100;
 
 function toRefs(value: unknown): unknown {
     if (Array.isArray(value)) return value.map(toRefs);
@@ -61,7 +61,7 @@ test("evaluator: agrees with the rendered rules on every packet of every layout"
                 expect(sent, explain(packet, said.reason, declared)).toEqual(expected);
             }
         }),
-        { numRuns: 200 },
+        { numRuns: 80 },
     );
 });
 
