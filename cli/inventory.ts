@@ -1,4 +1,6 @@
 import { effectiveMtu } from "../provider/kinds/network.js";
+import { targetRange } from "../provider/kinds/port-items.js";
+import { targetsOf } from "../provider/model/object.js";
 import { formatPortRange } from "../provider/model/port-range.js";
 import type { World } from "../provider/model/world.js";
 import { inOrder, nameOf, stackOf } from "./name.js";
@@ -43,17 +45,20 @@ export function takeInventory(world: World, host: string) {
             macAddress: endpoint.macAddress,
         })),
         ports: inOrder(world.all("port-mapping")).flatMap((mapping) =>
-            mapping.bindings.map((binding) => ({
-                stack: stackOf(mapping),
-                name: mapping.owner.name,
-                protocol: binding.protocol,
-                /** `null`: every address of the host. */
-                hostAddress: binding.hostAddress ?? null,
-                hostPort: formatPortRange(binding.hostPort),
-                endpoint: nameOf(mapping.endpoint, world),
-                targetAddress: world.get("endpoint", mapping.endpoint)?.ipv4Address ?? null,
-                targetPort: formatPortRange(binding.targetPort),
-            })),
+            mapping.bindings.flatMap((binding) =>
+                targetsOf(mapping).map((target) => ({
+                    stack: stackOf(mapping),
+                    name: mapping.owner.name,
+                    protocol: binding.protocol,
+                    /** `null`: every address of the host. */
+                    hostAddress: binding.hostAddress ?? null,
+                    hostPort: formatPortRange(binding.hostPort),
+                    endpoint: nameOf(target.endpoint, world),
+                    targetAddress: world.get("endpoint", target.endpoint)?.ipv4Address ?? null,
+                    targetPort: formatPortRange(targetRange(target, binding)),
+                    weight: target.weight ?? 1,
+                })),
+            ),
         ),
         policies: inOrder(world.all("firewall-policy")).map((policy) => ({
             stack: stackOf(policy),

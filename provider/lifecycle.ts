@@ -207,6 +207,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         const object = world.objects.get(key);
         if (object === undefined) throw new Error("it was removed by another program at once. Try again.");
         warnOfFirewalls(host, object);
+        for (const words of kind.warnings?.(object, host.facts) ?? []) tell(owner.urn, words, "WARNING");
         const id = formatId({ key, generation: object.generation, machineId: host.facts.machineId });
         return { id, outs: outputsOf(kind, object, inputs, world, host.facts.machineId) };
     }

@@ -13,7 +13,10 @@ import {
 } from "./resource.js";
 
 export interface PortMappingArgs extends CommonArgs {
-    /** Where connections go; they are spread over several. In place. */
+    /**
+     * Where connections go. New ones are dealt out to several in turn, by `weight`; one that leaves takes no flow of the
+     * others along. At most 64. In place.
+     */
     target: Many<Ref<Endpoint> | WeightedTargetArgs>;
     /** The port inside the sandbox, or a range "8000-8010". In place. @default `hostPort` */
     targetPort?: pulumi.Input<number | string>;
@@ -25,15 +28,21 @@ export interface PortMappingArgs extends CommonArgs {
     /** In place. @default "tcp" */
     protocol?: Many<Protocol>;
     /**
-     * Compose's short form (`"8080:80"`, `"127.0.0.1:53:53/udp"`) or objects, in place of `targetPort`, `hostPort` and
-     * `protocol`. In place.
+     * Several ports in one mapping, in place of `targetPort`, `hostPort` and `protocol`: Compose's short form (`"8080:80"`,
+     * `"127.0.0.1:53:53/udp"`, `"8000-8010:80-90"`; `"80"` or `80` takes a free port of the host), its long form, or objects
+     * with the names used here. Kept as the latter. In place.
+     * @see https://docs.docker.com/reference/compose-file/services/#ports
      */
-    ports?: Many<string | PortArgs>;
-    /** Addresses of the host; 127.0.0.1 and ::1 mean this machine only. In place. @default every address of the host */
+    ports?: Many<string | number | PortArgs | ComposePortArgs>;
+    /**
+     * Addresses of the host; 127.0.0.1 and ::1 mean this machine only. A mapping on one address goes before one on every
+     * address of the same stack; between stacks that is refused. In place. @default every address of the host
+     */
     hostAddress?: Many<string>;
     /**
-     * What happens to connections when a target leaves: they may go on ("drain"), or end ("cut"). In place.
-     * @default "drain" for tcp, "cut" for udp
+     * What happens to connections whose target, port or mapping goes: they may go on until they end ("drain"), or are cut
+     * at once ("cut"): the next packet is a new connection. What was set before a change counts for that change. In place.
+     * @default "cut" for udp, else "drain"
      */
     existingFlows?: pulumi.Input<ExistingFlows>;
     /** How long a delete or a change waits for connections to end, in ms. In place. @default 0 */
@@ -46,8 +55,8 @@ export interface PortMappingArgs extends CommonArgs {
 export interface WeightedTargetArgs {
     endpoint: Ref<Endpoint>;
     /** The port inside this target's sandbox. @default `targetPort` */
-    port?: pulumi.Input<number>;
-    /** Its share of the connections. @default 1 */
+    port?: pulumi.Input<number | string>;
+    /** Its share of new connections, 0 to 100; 0: it gets none, and keeps those it has. @default 1 */
     weight?: pulumi.Input<number>;
 }
 
@@ -63,14 +72,42 @@ export interface PortArgs {
     hostAddress?: Many<string>;
 }
 
+/** One published port, or range, as Compose's long form has it. */
+export interface ComposePortArgs {
+    /** The port inside the sandbox, or a range. */
+    target: pulumi.Input<number | string>;
+    /** The port on the host, or a range. @default a free one, and stable */
+    published?: pulumi.Input<number | string>;
+    /** @default "tcp" */
+    protocol?: pulumi.Input<Protocol>;
+    /** @default the mapping's `hostAddress` */
+    host_ip?: pulumi.Input<string>;
+    /** "host", which is what happens. */
+    mode?: pulumi.Input<"host">;
+    /** Accepted and not used. */
+    name?: pulumi.Input<string>;
+    /** Accepted and not used. */
+    app_protocol?: pulumi.Input<string>;
+}
+
 export type Protocol = "tcp" | "udp" | "sctp";
 export type ExistingFlows = "drain" | "cut";
 export type SourceAddress = "keep" | "masquerade";
 
 /** A target in canonical form. */
-export type PortTarget = RefValue | { readonly endpoint: RefValue; readonly port?: number; readonly weight?: number };
+export type PortTarget =
+    | RefValue
+    | { readonly endpoint: RefValue; readonly port?: number | string; readonly weight?: number };
 
-/** One way in. */
+/** One of `ports` in canonical form. */
+export interface PublishedPort {
+    readonly targetPort: number | string;
+    readonly hostPort?: number | string;
+    readonly protocol: Protocol[];
+    readonly hostAddress?: string[];
+}
+
+/** One way in; of several targets one for each. */
 export interface Binding {
     readonly protocol: Protocol;
     readonly hostAddress: string;
@@ -106,7 +143,7 @@ export class PortMapping extends LinuxnetResource<"port-mapping"> {
     /** The port on the host; of several the first. */
     declare readonly hostPort: pulumi.Output<number>;
     declare readonly protocol: pulumi.Output<Protocol[] | undefined>;
-    declare readonly ports: pulumi.Output<(string | pulumi.Unwrap<PortArgs>)[] | undefined>;
+    declare readonly ports: pulumi.Output<PublishedPort[] | undefined>;
     declare readonly hostAddress: pulumi.Output<string[] | undefined>;
     declare readonly existingFlows: pulumi.Output<ExistingFlows | undefined>;
     declare readonly drainTimeoutMs: pulumi.Output<number | undefined>;

@@ -8,8 +8,9 @@ export function checkListeners({ world, listeners }: HostState): Check[] {
     const checks: Check[] = [];
     for (const mapping of world.all("port-mapping")) {
         for (const { protocol, hostAddress, hostPort } of mapping.bindings) {
-            for (const listener of listeners[protocol]) {
+            for (const listener of listeners) {
                 const { port } = listener;
+                if (listener.protocol !== protocol) continue;
                 if (port < hostPort.first || port > hostPort.last || !isInTheWay(listener, hostAddress)) continue;
                 checks.push({
                     name: "published ports",

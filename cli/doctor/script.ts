@@ -52,9 +52,7 @@ echo '@@ connections'
 for f in count max; do
     if [ -r /proc/sys/net/netfilter/nf_conntrack_$f ]; then cat /proc/sys/net/netfilter/nf_conntrack_$f; fi
 done
-echo '@@ tcp'
-ss -Hlntp 2>/dev/null
-echo '@@ udp'
-ss -Hlnup 2>/dev/null
+echo '@@ listeners'
+ss -HlntupS 2>/dev/null
 echo '@@ end'
 `;

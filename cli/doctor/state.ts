@@ -44,7 +44,7 @@ export interface HostState {
     readonly bridgeSwitches: readonly boolean[] | undefined;
     /** `undefined`: connection tracking is not loaded. */
     readonly connections: { readonly inUse: number; readonly maximum: number } | undefined;
-    readonly listeners: Readonly<Record<"tcp" | "udp", ReturnType<typeof parseListeners>>>;
+    readonly listeners: ReturnType<typeof parseListeners>;
 }
 
 type LinkJson = { readonly ifname?: string; readonly mtu?: number };
@@ -80,7 +80,7 @@ export function parseHostState(stdout: string): HostState {
         uplinks,
         bridgeSwitches: switches.length === 0 ? undefined : switches.map((value) => value === "1"),
         connections: inUse === undefined || maximum === undefined ? undefined : { inUse, maximum },
-        listeners: { tcp: parseListeners(text("tcp")), udp: parseListeners(text("udp")) },
+        listeners: parseListeners(text("listeners")),
     };
 }
 

@@ -1,5 +1,13 @@
 import { endpointsUnder } from "../../provider/kinds/policy-rules.js";
-import { type Binding, type FirewallPolicyObject, hostTarget, type Peer } from "../../provider/model/object.js";
+import { targetRange } from "../../provider/kinds/port-items.js";
+import {
+    type Binding,
+    type FirewallPolicyObject,
+    hostTarget,
+    type Peer,
+    type PortTarget,
+    targetsOf,
+} from "../../provider/model/object.js";
 import { formatPortRange } from "../../provider/model/port-range.js";
 import type { World } from "../../provider/model/world.js";
 import { inOrder, stackOf } from "../name.js";
@@ -60,8 +68,10 @@ export function drawLayout(world: World, title: string): Drawing {
     });
     for (const mapping of inOrder(world.all("port-mapping"))) {
         for (const binding of mapping.bindings) {
-            const label = describeBinding(binding);
-            edges.push({ from: place(outside), to: mapping.endpoint, label, kind: "published" });
+            for (const target of targetsOf(mapping).filter(({ endpoint }) => world.objects.has(endpoint))) {
+                const label = describeBinding(binding, target);
+                edges.push({ from: place(outside), to: target.endpoint, label, kind: "published" });
+            }
         }
     }
     for (const policy of inOrder(world.all("firewall-policy"))) {
@@ -82,9 +92,10 @@ export function drawLayout(world: World, title: string): Drawing {
     return { title, nodes: [...nodes.values()], frames, edges };
 }
 
-function describeBinding({ protocol, hostAddress, hostPort, targetPort }: Binding): string {
+function describeBinding(binding: Binding, target: PortTarget): string {
+    const { protocol, hostAddress, hostPort } = binding;
     const published = `${hostAddress === undefined ? "" : `${hostAddress}:`}${formatPortRange(hostPort)}`;
-    return `${published} to ${formatPortRange(targetPort)}/${protocol}`;
+    return `${published} to ${formatPortRange(targetRange(target, binding))}/${protocol}`;
 }
 
 /** A network is a node itself; a sandbox stands for its endpoints. */

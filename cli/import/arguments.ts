@@ -1,6 +1,13 @@
 import { defaultGateway } from "../../provider/kinds/network.js";
 import { macOfIpv4 } from "../../provider/model/mac.js";
-import type { HostObject, Peer, PolicyRule } from "../../provider/model/object.js";
+import {
+    type Binding,
+    type HostObject,
+    type Peer,
+    type PolicyRule,
+    type PortMappingObject,
+    targetsOf,
+} from "../../provider/model/object.js";
 import { formatPortRange } from "../../provider/model/port-range.js";
 import type { World } from "../../provider/model/world.js";
 import type { Code } from "./code.js";
@@ -54,6 +61,54 @@ function printRules(
     });
 }
 
+function printTargets(mapping: PortMappingObject, { variableOf }: Printing): Code {
+    return one(
+        targetsOf(mapping).flatMap(({ endpoint, port, weight }): Code[] => {
+            const variable = variableOf(endpoint);
+            if (variable === undefined) return [];
+            return port === undefined && weight === undefined ? [variable] : [{ endpoint: variable, port, weight }];
+        }),
+    );
+}
+
+/** Bindings of one range go with hostPort, of several with ports. */
+function printBindings({ bindings, hostPortGiven }: PortMappingObject): Arguments {
+    const ranges = new Map<string, Binding[]>();
+    for (const binding of bindings) {
+        const key = JSON.stringify([binding.hostPort, binding.targetPort]);
+        ranges.set(key, [...(ranges.get(key) ?? []), binding]);
+    }
+    // Not each protocol on each address: one by one.
+    const isWhole = (same: readonly Binding[]) =>
+        same.length ===
+        new Set(same.map(({ protocol }) => protocol)).size * new Set(same.map(({ hostAddress }) => hostAddress)).size;
+    const isMixed = (same: readonly Binding[]) => same.some(({ hostAddress }) => hostAddress !== same[0]?.hostAddress);
+    const hasAny = (same: readonly Binding[]) => same.some(({ hostAddress }) => hostAddress === undefined);
+    const groups = [...ranges.values()].flatMap((same) =>
+        isWhole(same) && !(isMixed(same) && hasAny(same)) ? [same] : same.map((binding) => [binding]),
+    );
+    const entries = groups.map((same) => {
+        const [{ hostPort, targetPort }] = same as [Binding];
+        const protocols = [...new Set(same.map(({ protocol }) => protocol))];
+        const addresses = [...new Set(same.flatMap(({ hostAddress }) => hostAddress ?? []))];
+        return {
+            hostPort: printRange(hostPort),
+            targetPort: printRange(targetPort),
+            protocol: unless(protocols.join() === "tcp", one(protocols)),
+            hostAddress: unless(addresses.length === 0, one(addresses)),
+        };
+    });
+    const [first, ...more] = entries;
+    if (first === undefined) return {};
+    if (more.length > 0) return { ports: entries };
+    const { hostPort, targetPort } = first;
+    return {
+        ...first,
+        hostPort: hostPortGiven ?? hostPort,
+        targetPort: unless(targetPort === hostPort, targetPort),
+    };
+}
+
 /** The arguments that describe an object, without those at their defaults. */
 export function argumentsOf(object: HostObject, resourceName: string, host: Code, printing: Printing): Arguments {
     const variable = (key: string) => printing.variableOf(key);
@@ -93,21 +148,12 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
                 interfaceName: object.interfaceName,
                 gatewayPriority: unless(object.gatewayPriority === 0, object.gatewayPriority),
             };
-        case "port-mapping": {
-            const { bindings } = object;
-            const [first] = bindings;
-            if (first === undefined) return { target: variable(object.endpoint) };
-            const hostPort = printRange(first.hostPort);
-            const targetPort = printRange(first.targetPort);
-            const protocols = [...new Set(bindings.map(({ protocol }) => protocol))];
-            const addresses = [...new Set(bindings.flatMap(({ hostAddress }) => hostAddress ?? []))];
+        case "port-mapping":
             return {
-                ...{ target: variable(object.endpoint), hostPort: object.hostPortGiven ?? hostPort },
-                targetPort: unless(targetPort === hostPort, targetPort),
-                protocol: unless(protocols.join() === "tcp", one(protocols)),
-                hostAddress: unless(addresses.length === 0, one(addresses)),
+                target: printTargets(object, printing),
+                ...printBindings(object),
+                existingFlows: object.existingFlows,
             };
-        }
         case "firewall-policy":
             return {
                 target: one(object.targets.flatMap((target) => variable(target) ?? [])),

@@ -1,5 +1,5 @@
 import { type Kind, kindTitles } from "../../provider/model/kind.js";
-import { type HostObject, hostTarget } from "../../provider/model/object.js";
+import { type HostObject, hostTarget, targetsOf } from "../../provider/model/object.js";
 import { World } from "../../provider/model/world.js";
 import { inOrder, stackOf } from "../name.js";
 import { argumentsOf } from "./arguments.js";
@@ -22,7 +22,7 @@ function needsOf(object: HostObject): readonly string[] {
         case "endpoint":
             return [object.sandbox, object.network];
         case "port-mapping":
-            return [object.endpoint];
+            return targetsOf(object).map(({ endpoint }) => endpoint);
         case "overlay-tunnel":
             return [object.network];
         case "firewall-policy": {

@@ -1,7 +1,8 @@
 import { otherFirewallsScript, parseOtherFirewalls } from "../kernel/other-firewalls.js";
 import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
 import { isKernelName } from "../model/kernel-name.js";
-import type { ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
+import { parsePortRange } from "../model/port-range.js";
+import type { ClientPorts, ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
 import { printManifest } from "./manifest.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
@@ -64,6 +65,9 @@ for f in /proc/sys/net/ipv4/conf/*/forwarding; do
     echo "\${f%/forwarding} $v"
 done
 ${otherFirewallsScript}
+echo '@@ client ports'
+cd /proc/sys/net/ipv4 && cat ip_local_port_range ip_local_reserved_ports 2>/dev/null
+cd /
 echo '@@ paths'
 for f in /run/netns /proc/sys/net/bridge; do if [ -e $f ]; then echo $f; fi; done
 print_manifest
@@ -130,6 +134,15 @@ function parseRoutes(routes: readonly RouteJson[], links: readonly AddressJson[]
     });
 }
 
+/** `32768	60999`, and below it `8080,9148-9150` or nothing (ip-sysctl). */
+function parseClientPorts(body: string | undefined): ClientPorts | undefined {
+    const [range = "", reserved = ""] = words(body);
+    const [, first, last] = /^(\d+)\s+(\d+)$/.exec(range) ?? [];
+    if (first === undefined) return undefined;
+    const kept = reserved.split(",").filter((each) => each !== "");
+    return { first: Number(first), last: Number(last), reserved: kept.map(parsePortRange) };
+}
+
 /** @throws Error naming the tools that the host lacks and how to install them. */
 export function parseFacts(stdout: string): HostFacts {
     const sections = parseSections(stdout);
@@ -147,6 +160,7 @@ export function parseFacts(stdout: string): HostFacts {
     const links = parseJsonLines<AddressJson[]>(sections.get("addresses")).flat();
     const forwarding = words(sections.get("forwarding")).map((line) => line.split(" ") as [string, string]);
     const foreign = forwarding.filter(([name]) => !isKernelName(name) && !["all", "default", "lo"].includes(name));
+    const clientPorts = parseClientPorts(sections.get("client ports"));
     const paths = words(sections.get("paths"));
     const routes = parseRoutes(parseJsonLines<RouteJson[]>(sections.get("routes")).flat(), links);
     const uplinks = routes
@@ -161,6 +175,7 @@ export function parseFacts(stdout: string): HostFacts {
         routes,
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
         isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
+        ...(clientPorts === undefined ? {} : { clientPorts }),
         hasNetnsDirectory: paths.includes("/run/netns"),
         hasBridgeNetfilter: paths.includes("/proc/sys/net/bridge"),
         otherFirewalls: parseOtherFirewalls(

@@ -1,3 +1,4 @@
+import type { PortProtocol } from "../model/object.js";
 import { parseSections } from "./sections.js";
 import type { ScriptResult } from "./shell.js";
 import type { RenderedTransaction } from "./transaction.js";
@@ -54,25 +55,24 @@ function adviceFor(reason: string): string {
 }
 
 interface Listener {
-    readonly protocol: "tcp" | "udp";
+    readonly protocol: PortProtocol;
     readonly address: string;
     readonly port: number;
     readonly process: string;
 }
 
-/** `ss -Hlntp` lines: state, queues, local address, peer, users:(("nginx",pid=1,fd=6)). */
+/** `ss -Hlntup` lines: protocol, state, queues, local address, peer, users:(("nginx",pid=1,fd=6)). */
 export function parseListeners(body: string): Listener[] {
     return body
         .split("\n")
         .filter((line) => line.trim() !== "")
         .map((line) => {
-            const [state, , , local = ""] = line.trim().split(/\s+/);
+            const [protocol, , , , local = ""] = line.trim().split(/\s+/);
             const [, name, pid] = /\(\("([^"]*)",pid=(\d+)/.exec(line) ?? [];
             const process = name === undefined ? "a process of the host" : `${name} (pid ${pid})`;
             const colon = local.lastIndexOf(":");
             return {
-                // What listens is LISTEN for tcp and UNCONN for udp (ss(8)).
-                protocol: state === "UNCONN" ? ("udp" as const) : ("tcp" as const),
+                protocol: protocol as PortProtocol,
                 address: local.slice(0, colon).replace(/^\[|\]$|%.*$/g, ""),
                 port: Number(local.slice(colon + 1)),
                 process,

@@ -124,19 +124,24 @@ function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<string>):
         ({ path, what }) =>
             `if [ -e ${quote(path)} ]; then echo '@@ taken'; echo ${quote(what)}; exit ${exits.taken}; fi`,
     );
-    for (const protocol of ["tcp", "udp"]) {
-        const ports = claims.flatMap((claim) =>
-            "port" in claim && claim.protocol === protocol && !waivedPorts.has(`${protocol} ${claim.port}`)
-                ? [claim.port]
-                : [],
-        );
-        if (ports.length === 0) continue;
-        const filter = [...new Set(ports)].map((port) => `sport = :${port}`).join(" or ");
-        lines.push(
-            `l=$(ss -Hln${protocol === "tcp" ? "t" : "u"}p ${quote(`( ${filter} )`)})`,
-            `if [ -n "$l" ]; then echo '@@ listening'; echo "$l"; exit ${exits.taken}; fi`,
-        );
-    }
+    const ports = claims.flatMap((claim) =>
+        "port" in claim && !waivedPorts.has(`${claim.protocol} ${claim.port}`)
+            ? [`${claim.protocol}:${claim.port}`]
+            : [],
+    );
+    if (ports.length === 0) return lines.join("\n");
+    // Not a filter of ss: an argument ends at 128 KiB (execve(2)), and its program at 64 KiB, which is 4,000 ports. To ask
+    // whose they are (-p) reads every process of the host, so that is asked only where there are some.
+    const protocols = ports.some((port) => port.startsWith("sctp")) ? "tuS" : "tu";
+    lines.push(
+        `w=${quote(` ${[...new Set(ports)].join(" ")} `)}`,
+        "listening() {",
+        `    ss -Hln${protocols}$1 | while read -r p s i o a rest; do`,
+        '        case $w in *" $p:${a##*:} "*) echo "$p $s $i $o $a $rest" ;; esac',
+        "    done",
+        "}",
+        `if [ -n "$(listening)" ]; then echo '@@ listening'; listening p; exit ${exits.taken}; fi`,
+    );
     return lines.join("\n");
 }
 

@@ -80,6 +80,8 @@ export function normaliseParts(value: unknown): string {
     return normaliseParts(inner);
 }
 
+const publishing = new Set(["published", "published_any", "spread", "spread_any"]);
+
 const strange = "has other rules than this version writes";
 
 export const rulesetType: ItemType<RulesetItem> = {
@@ -157,7 +159,7 @@ export const elementType: ItemType<ElementItem> = {
     key: (item) => `element ${item.family} ${item.set} ${item.key.join(" . ")}`,
     parents: () => ["ruleset"],
     claims(item) {
-        if (item.set !== "published" && item.set !== "published_any") return [];
+        if (!publishing.has(item.set)) return [];
         const [port, protocol, address] = [...item.key].reverse();
         return [{ protocol: String(protocol), port: Number(port), address: address as string | undefined }];
     },

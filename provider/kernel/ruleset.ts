@@ -18,6 +18,15 @@ export interface BaseTable {
 const set = (name: string, type: string) => ({ name, kind: "set", type }) as const;
 const map = (name: string, type: string) => ({ name, kind: "map", type }) as const;
 
+/** A port on one address goes before the same port on every address. */
+const publishing = [
+    "fib daddr type != local accept",
+    "dnat ip to ip daddr . meta l4proto . th dport map @published",
+    "ip daddr . meta l4proto . th dport vmap @spread",
+    "dnat ip to meta l4proto . th dport map @published_any",
+    "meta l4proto . th dport vmap @spread_any",
+];
+
 /**
  * Connection tracking, NAT and policies of all networks of a host. Objects add elements and chains of their own; the
  * number of base chains and of rules a packet meets does not grow with them.
@@ -47,6 +56,9 @@ const inet: BaseTable = {
         map("ingress_from_host", "type ipv4_addr : verdict"),
         map("published", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service"),
         map("published_any", "type inet_proto . inet_service : ipv4_addr . inet_service"),
+        // Several targets: a chain of the mapping chooses one.
+        map("spread", "type ipv4_addr . inet_proto . inet_service : verdict"),
+        map("spread_any", "type inet_proto . inet_service : verdict"),
     ],
     chains: [
         {
@@ -58,18 +70,12 @@ const inet: BaseTable = {
         {
             name: "publish",
             hook: "type nat hook prerouting priority -100",
-            rules: [
-                "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published",
-                "fib daddr type local dnat ip to meta l4proto . th dport map @published_any",
-            ],
+            rules: publishing,
         },
         {
             name: "publish_to_host",
             hook: "type nat hook output priority -100",
-            rules: [
-                "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published",
-                "fib daddr type local dnat ip to meta l4proto . th dport map @published_any",
-            ],
+            rules: publishing,
         },
         {
             name: "masquerade_outbound",

@@ -34,11 +34,10 @@ export interface BridgeNetfilterItem {
 /** Connections in conntrack(8) that must not outlive a change; the arguments of `conntrack -D`. */
 export interface FlowsItem {
     readonly type: "flows";
+    /** The last one is what is looked for in the table: a port, or an address. */
     readonly filter: readonly string[];
-    /** Where the flows lead; another place cuts them. */
-    readonly leadsTo?: string;
-    /** Also cut when the item comes: a client that sent before stays stuck on the old answer. */
-    readonly cutOnAdd: boolean;
+    /** With the item's coming (a client that sent before stays stuck on the old answer), its going, or not at all. */
+    readonly cut: "when added" | "when removed" | "never";
 }
 
 /** One that is put back later may lie on an interface of others, which may be gone by now. */
@@ -93,13 +92,14 @@ export const bridgeNetfilterType: ItemType<BridgeNetfilterItem> = {
     observe: (item, snapshot) => (snapshot.paths.has("/proc/sys/net/bridge") ? item : undefined),
 };
 
-const cut = (item: FlowsItem): Line => ({ tool: "conntrack", args: item.filter });
+const cutFlows = (item: FlowsItem, when: FlowsItem["cut"]): Line[] =>
+    item.cut === when ? [{ tool: "conntrack", args: item.filter }] : [];
 
 export const flowsType: ItemType<FlowsItem> = {
     key: (item) => `flows ${item.filter.join(" ")}`,
     parents: () => [],
-    add: (item) => (item.cutOnAdd ? [cut(item)] : []),
-    remove: (item) => [cut(item)],
-    change: (_from, to) => [cut(to)],
+    add: (item) => cutFlows(item, "when added"),
+    remove: (item) => cutFlows(item, "when removed"),
+    change: () => [],
     observe: (item) => item,
 };

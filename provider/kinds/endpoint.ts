@@ -281,8 +281,8 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 : foreignVethItems(object.foreignVeth, interfaceOf(network), address)),
             ...routing(object, sandbox, network),
             // The next holder of the address must not inherit connections: those it opened, and those that led to it.
-            { type: "flows", filter: ["-s", object.ipv4Address], cutOnAdd: false },
-            { type: "flows", filter: ["-r", object.ipv4Address], cutOnAdd: false },
+            { type: "flows", filter: ["-s", object.ipv4Address], cut: "when removed" },
+            { type: "flows", filter: ["-r", object.ipv4Address], cut: "when removed" },
         ];
     },
 

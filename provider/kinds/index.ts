@@ -1,5 +1,5 @@
 import type { Item } from "../kernel/item.js";
-import type { HostObject } from "../model/object.js";
+import { type HostObject, targetsOf } from "../model/object.js";
 import type { World } from "../model/world.js";
 import { baseItems } from "./base.js";
 import { endpoint } from "./endpoint.js";
@@ -53,7 +53,7 @@ export function withParents(keys: Iterable<string>, world: World): Set<string> {
         if (object?.kind === "endpoint") all.add(object.sandbox).add(object.network);
         // Its default route leaves by one of its endpoints.
         if (object?.kind === "sandbox") for (const endpoint of world.endpointsOf(key)) all.add(endpoint.key);
-        if (object?.kind === "port-mapping") all.add(object.endpoint);
+        if (object?.kind === "port-mapping") for (const { endpoint } of targetsOf(object)) all.add(endpoint);
         if (object?.kind === "overlay-tunnel") all.add(object.network);
         if (object?.kind === "firewall-policy") for (const target of object.targets) all.add(target);
     }

@@ -44,6 +44,8 @@ export interface ObjectKind<T extends HostObject> {
     affects(object: T, world: World): Iterable<string>;
     /** Objects that must go before this one. */
     dependents(object: T, world: World): readonly HostObject[];
+    /** What works and may surprise later, in words for the user; absent: nothing. */
+    warnings?(object: T, facts: HostFacts): readonly string[];
     /** Outputs that are no inputs; `hostAddress` is how users reach the host. */
     outputs(object: T, world: World, hostAddress: string): Record<string, unknown>;
 }

@@ -1,4 +1,4 @@
-import { type HostObject, hostTarget } from "../model/object.js";
+import { type HostObject, hostTarget, targetsOf } from "../model/object.js";
 import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
@@ -30,17 +30,21 @@ export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
                 .map((other) => `${describeObject(other)}${other.retained ? " (retained)" : ""}`);
             throw new Refusal(`it is still used by ${names.join(", ")}. Remove those first.`);
         }
-        for (const other of hanging.filter(isOwn)) {
+        for (const other of hanging.filter((each) => isOwn(each) && each.kind !== "port-mapping")) {
             if (left.has(other.key) && (isGone(other) || rest !== undefined)) continue;
             left.delete(other.key);
             left.set(other.key, rest === undefined ? undefined : other.adoptedFrom);
         }
     }
-    // A policy is an object of its own: it goes with the last of its targets.
-    for (const policy of world.all("firewall-policy")) {
+    // What has several targets goes with the last of them.
+    const ofPolicies = world.all("firewall-policy").map((object) => ({ object, targets: object.targets }));
+    const ofMappings = world
+        .all("port-mapping")
+        .map((object) => ({ object, targets: targetsOf(object).map(({ endpoint }) => endpoint) }));
+    for (const { object, targets } of [...ofPolicies, ...ofMappings]) {
         const isGone = (target: string) => left.has(target) || (target !== hostTarget && !world.objects.has(target));
-        const isLast = policy.targets.every(isGone);
-        if (isLast && isOwn(policy) && !left.has(policy.key)) left.set(policy.key, policy.adoptedFrom);
+        const isLast = targets.every(isGone);
+        if (isLast && isOwn(object) && !left.has(object.key)) left.set(object.key, object.adoptedFrom);
     }
     return left;
 }

@@ -91,20 +91,42 @@ export function hostInterfaceOf(endpoint: EndpointObject): string {
     return endpoint.foreignVeth?.hostInterface ?? endpoint.key;
 }
 
-/** One published range: `size` consecutive ports. */
+export type PortProtocol = "tcp" | "udp" | "sctp";
+
+/** One published range: as many ports of the target as of the host. */
 export interface Binding {
-    readonly protocol: "tcp" | "udp";
+    readonly protocol: PortProtocol;
     /** Absent: every address of the host. */
     readonly hostAddress?: string;
     readonly hostPort: PortRange;
     readonly targetPort: PortRange;
 }
 
-export interface PortMappingObject extends ObjectBase<"port-mapping"> {
+/** One of several endpoints that connections are spread over. */
+export interface PortTarget {
+    /** Key of the endpoint. */
     readonly endpoint: string;
+    /** Its first port, instead of the binding's. */
+    readonly port?: number;
+    /** Its share of new connections; 0: none. @default 1 */
+    readonly weight?: number;
+}
+
+export interface PortMappingObject extends ObjectBase<"port-mapping"> {
+    /** Key of the only target, or of the first of several. */
+    readonly endpoint: string;
+    /** Absent: `endpoint` alone. */
+    readonly targets?: readonly PortTarget[];
     readonly bindings: readonly Binding[];
+    /** What happens to connections whose target or port goes. @default "cut" for udp, else "drain" */
+    readonly existingFlows?: "drain" | "cut";
     /** The range that the program asked for; the output `hostPort` is a number. */
     readonly hostPortGiven?: string;
+}
+
+/** Where a mapping's connections go; endpoints that are gone are among them until it changes. */
+export function targetsOf({ targets, endpoint }: PortMappingObject): readonly PortTarget[] {
+    return targets ?? [{ endpoint }];
 }
 
 /** Who a rule speaks of: an object of the host by key, a network in CIDR notation, or a class of peers. */

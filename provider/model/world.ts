@@ -1,14 +1,16 @@
 import type { Ipv4Range } from "./address.js";
-import type {
-    BaseObject,
-    EndpointObject,
-    FirewallPolicyObject,
-    HostObject,
-    NetworkObject,
-    OverlayTunnelObject,
-    PortMappingObject,
-    SandboxObject,
+import {
+    type BaseObject,
+    type EndpointObject,
+    type FirewallPolicyObject,
+    type HostObject,
+    type NetworkObject,
+    type OverlayTunnelObject,
+    type PortMappingObject,
+    type SandboxObject,
+    targetsOf,
 } from "./object.js";
+import type { PortRange } from "./port-range.js";
 
 /** A base chain of somebody else that drops what no rule of theirs accepts. */
 export interface OtherFirewall {
@@ -53,6 +55,11 @@ export interface ForeignRoute {
     readonly mtuBytes: number;
 }
 
+/** `net.ipv4.ip_local_port_range`, without those of `ip_local_reserved_ports`. */
+export interface ClientPorts extends PortRange {
+    readonly reserved: readonly PortRange[];
+}
+
 /** What a host is without our objects, read once when connecting. */
 export interface HostFacts {
     readonly machineId: string;
@@ -65,6 +72,8 @@ export interface HostFacts {
     readonly forwarding: Readonly<Record<string, boolean>>;
     /** `net.ipv4.ip_forward`. */
     readonly isRouter: boolean;
+    /** Ports that the kernel hands out to clients. */
+    readonly clientPorts?: ClientPorts;
     /** Ports that a transaction found processes listening on; none is known before. */
     readonly busyPorts?: ReadonlySet<number>;
     readonly hasNetnsDirectory: boolean;
@@ -147,6 +156,7 @@ export class World {
         return this.#lookUp(`endpoints ${key}`) as EndpointObject[];
     }
 
+    /** Port mappings with this endpoint among their targets. */
     mappingsOf(endpoint: string): readonly PortMappingObject[] {
         return this.#lookUp(`mappings ${endpoint}`) as PortMappingObject[];
     }
@@ -184,7 +194,7 @@ function entriesOf(object: HostObject): Set<string> {
             entries.add(`endpoints ${object.sandbox}`).add(`endpoints ${object.network}`);
             break;
         case "port-mapping":
-            entries.add(`mappings ${object.endpoint}`);
+            for (const { endpoint } of targetsOf(object)) entries.add(`mappings ${endpoint}`);
             break;
         case "overlay-tunnel":
             entries.add(`tunnels ${object.network}`);

@@ -110,6 +110,19 @@ export async function answersTo(place: Place, expected: Record<string, string>):
     return ask(place, ...Object.keys(expected));
 }
 
+/** Asks the same question from `source` so many times, each by a connection of its own: how often each answer came. */
+export async function tally(
+    place: Place,
+    question: string,
+    source: string,
+    count: number,
+): Promise<Record<string, number>> {
+    const questions = Array.from({ length: count }, (_, i) => `${question} from ${source} #${i}`);
+    const counts: Record<string, number> = {};
+    for (const answer of Object.values(await ask(place, ...questions))) counts[answer] = (counts[answer] ?? 0) + 1;
+    return counts;
+}
+
 const talkScript = `
 const [protocol, host, port, source] = process.argv.slice(1);
 const net = require("node:net"), dgram = require("node:dgram");
@@ -175,6 +188,22 @@ for my $frame (@frames) {
 export async function sendFrames(place: Place, interfaceName: string, ...frames: string[]): Promise<void> {
     const whole = frames.map((frame) => frame.replace(/[^0-9a-f]/g, "").padEnd(120, "0"));
     await run(place, ["perl", "-e", frameScript, interfaceName, ...whole]);
+}
+
+// SCTP's INIT (RFC 9260, 3.3.2) with its CRC32c, which connection tracking checks; few kernels have sockets for it.
+const initScript = `
+my ($host, $port, $source) = @ARGV;
+sub crc { my $crc = 0xffffffff; for (unpack("C*", shift)) { $crc ^= $_; $crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1..8 } ~$crc & 0xffffffff }
+my $init = pack("C C n N N n n N", 1, 0, 20, 42, 65536, 1, 1, 1);
+my $bare = pack("n n N N", $source, $port, 0, 0) . $init;
+my $packet = pack("n n N V", $source, $port, 0, crc($bare)) . $init;
+socket(my $socket, 2, 3, 132) or die $!;
+send($socket, $packet, 0, pack("S n C4 x8", 2, 0, split(/\\./, $host))) or die $!;
+`;
+
+/** Sends the first packet of an SCTP association; nobody has to answer. */
+export async function sendSctpInit(place: Place, host: string, port: number, sourcePort: number): Promise<void> {
+    await run(place, ["perl", "-e", initScript, host, String(port), String(sourcePort)]);
 }
 
 /** Counts the frames that match (nft) and arrive at an interface of a sandbox from now on. */

@@ -37,6 +37,25 @@ test("facts: reads what a host answers", () => {
     ]);
 });
 
+test.each([
+    ["32768\t60999\n\n", { first: 32768, last: 60999, reserved: [] }],
+    [
+        "1024\t65535\n8080,9148-9150\n",
+        {
+            first: 1024,
+            last: 65535,
+            reserved: [
+                { first: 8080, last: 8080 },
+                { first: 9148, last: 9150 },
+            ],
+        },
+    ],
+    ["", undefined],
+])("facts: reads the ports that the kernel hands out from %j", (body, clientPorts) => {
+    const facts = parseFacts(captured.replace("@@ paths", `@@ client ports\n${body}@@ paths`));
+    expect(facts.clientPorts).toEqual(clientPorts);
+});
+
 const edit = (from: string | RegExp, to: string) => parseFacts(captured.replace(from, to));
 
 test("facts: an interface of ours is no foreign one, its address and route neither", () => {

@@ -62,30 +62,30 @@ test("failure: names the manifest when its files cannot be written", () => {
     );
 });
 
-// Printed by `ss -Hlntp` and `ss -Hlnup` of iproute2 6.1.
+// Printed by `ss -Hlntup` of iproute2 6.1.
 test.each([
     [
-        'LISTEN 0      511          0.0.0.0:80         0.0.0.0:*    users:(("nginx",pid=812,fd=6),("nginx",pid=813,fd=6))',
+        'tcp LISTEN 0      511          0.0.0.0:80         0.0.0.0:*    users:(("nginx",pid=812,fd=6),("nginx",pid=813,fd=6))',
         { protocol: "tcp", address: "0.0.0.0", port: 80, process: "nginx (pid 812)" },
     ],
     [
-        'LISTEN 0      128             [::]:22            [::]:*    users:(("sshd",pid=7,fd=4))',
+        'tcp LISTEN 0      128             [::]:22            [::]:*    users:(("sshd",pid=7,fd=4))',
         { protocol: "tcp", address: "::", port: 22, process: "sshd (pid 7)" },
     ],
     [
-        "LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*",
+        "tcp LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*",
         { protocol: "tcp", address: "127.0.0.53", port: 53, process: "a process of the host" },
     ],
     [
-        "UNCONN 0      0      [fe80::1%eth0]:546          [::]:*",
+        "udp UNCONN 0      0      [fe80::1%eth0]:546          [::]:*",
         { protocol: "udp", address: "fe80::1", port: 546, process: "a process of the host" },
     ],
     [
-        "LISTEN 0      128                *:9100             *:*",
+        "tcp LISTEN 0      128                *:9100             *:*",
         { protocol: "tcp", address: "*", port: 9100, process: "a process of the host" },
     ],
     [
-        "LISTEN 0      128 [::ffff:127.0.0.1]:8125 *:*",
+        "tcp LISTEN 0      128 [::ffff:127.0.0.1]:8125 *:*",
         { protocol: "tcp", address: "::ffff:127.0.0.1", port: 8125, process: "a process of the host" },
     ],
 ])("listeners: reads %s", (line, listener) => {
@@ -93,7 +93,7 @@ test.each([
 });
 
 test("listeners: reads every line, and none of an empty answer", () => {
-    const line = "LISTEN 0 128 0.0.0.0:80 0.0.0.0:*\n";
+    const line = "tcp LISTEN 0 128 0.0.0.0:80 0.0.0.0:*\n";
     expect(parseListeners(line + line)).toHaveLength(2);
     expect(parseListeners("\n")).toEqual([]);
 });

@@ -83,7 +83,7 @@ function endpointItems(i: number, of: NonNullable<Layout["endpoints"][number]>):
             alias: name,
         },
         { type: "address", netns, dev, link: `link ${name}`, address: `${address}/24` },
-        { type: "flows", filter: ["-s", address], cutOnAdd: false },
+        { type: "flows", filter: ["-s", address], cut: "when removed" },
     ];
     if (of.routed) {
         items.push(

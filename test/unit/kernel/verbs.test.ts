@@ -325,10 +325,10 @@ const cases: Cases = {
         changes: [{ to: { value: "2" }, lines: ["sysctl net/ipv4/conf/eth0/forwarding 2"] }],
     },
     flows: {
-        item: { type: "flows", filter: ["-p", "udp", "--orig-port-dst", "53"], cutOnAdd: true },
-        add: ["conntrack -p udp --orig-port-dst 53"],
+        item: { type: "flows", filter: ["-p", "udp", "--orig-port-dst", "53"], cut: "when removed" },
+        add: [],
         remove: ["conntrack -p udp --orig-port-dst 53"],
-        changes: [],
+        changes: [{ to: { cut: "never" }, lines: [] }],
     },
 };
 

@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { plan } from "../../../provider/kernel/plan.js";
+import { objectKinds } from "../../../provider/kinds/index.js";
 import { contains, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../../../provider/model/address.js";
 import type {
     EndpointObject,
@@ -364,4 +366,39 @@ test("tunnel: two on one port share its elements, and the one that goes leaves t
     world = put(world, "overlay-tunnel", "u", { network: ref("network", "m"), vni: 2, peers: peers(1) });
     const { after } = affectedItems([keyOf("overlay-tunnel", "t")], world, remove(world, "overlay-tunnel", "t"));
     expect(after).toContainEqual({ type: "element", family: "inet", set: "tunnel_peers", key: ["192.0.2.20", 4789] });
+});
+
+test("port mapping: one port more beside 10,000 is one map element and reads nothing else", () => {
+    const on = ref("endpoint", "web-front");
+    let world = endpoint(sandbox(network(empty, "front", "172.20.0.0/24"), "web"), "web", "front");
+    for (let first = 1; first <= 10_000; first += 1000) {
+        world = put(world, "port-mapping", `many${first}`, { target: on, hostPort: `${first}-${first + 999}` });
+    }
+    const more = put(world, "port-mapping", "more", { target: on, hostPort: 10_001, targetPort: 80 });
+    const { before, after } = affectedItems([keyOf("port-mapping", "more")], world, more);
+    const { remove, nft, add } = plan(before, after);
+    expect([remove, add]).toEqual([[], []]);
+    expect(nft.map(({ args }) => args.join(" "))).toEqual([
+        "add element inet linuxnet published_any { tcp . 10001 : 172.20.0.2 . 80 }",
+    ]);
+    const moved = put(more, "port-mapping", "more", { target: on, hostPort: 10_002, targetPort: 80 });
+    const change = affectedItems([keyOf("port-mapping", "more")], more, moved);
+    expect(plan(change.before, change.after).nft.map(({ args }) => args.join(" "))).toEqual([
+        "delete element inet linuxnet published_any { tcp . 10001 }",
+        "add element inet linuxnet published_any { tcp . 10002 : 172.20.0.2 . 80 }",
+    ]);
+});
+
+test.each([
+    ["a port below", 8080, false],
+    ["a port among them", 40_000, true],
+    ["a range that reaches into them", "32760-32770", true],
+    ["a reserved one", 40_100, false],
+])("port mapping: warns of %s what the kernel hands out: %s", (_title, hostPort, isWarned) => {
+    const world = endpoint(sandbox(network(empty, "front", "172.20.0.0/24"), "web"), "web", "front");
+    const object = build("port-mapping", "p", { target: ref("endpoint", "web-front"), hostPort }, world);
+    const clientPorts = { first: 32_768, last: 60_999, reserved: [{ first: 40_100, last: 40_199 }] };
+    const [words, ...more] = objectKinds["port-mapping"].warnings?.(object, { ...facts, clientPorts }) ?? [];
+    expect(more).toEqual([]);
+    expect(words?.includes(`sysctl net.ipv4.ip_local_reserved_ports=40100-40199,${hostPort}`) ?? false).toBe(isWarned);
 });

@@ -197,11 +197,7 @@ refuses("port-mapping", "new", [
         'host port 8080/tcp is already published by port mapping "http" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
     [
-        map({ hostPort: 8080, hostAddress: "127.0.0.1" }),
-        'host port 8080/tcp is already published by port mapping "http" of stack shop/dev. Choose another hostPort, or leave it out.',
-    ],
-    [
-        map({ hostPort: 53, protocol: ["tcp", "udp"] }),
+        map({ hostPort: 53, protocol: ["tcp", "udp"], hostAddress: "192.0.2.10" }),
         'host port 53/udp is already published by port mapping "dns" of stack shop/dev. Choose another hostPort, or leave it out.',
     ],
     [

@@ -157,7 +157,8 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                         "ct state": () => value.split(",").includes(packet.state ?? "new"),
                         "ct status &": () => value === "dnat == 0" && packet.isDnat !== true,
                         "ct status": () => value === "dnat" && packet.isDnat === true,
-                        "fib daddr type": () => value === "local" && (packet.local ?? []).includes(packet.daddr ?? ""),
+                        "fib daddr type": () =>
+                            (packet.local ?? []).includes(packet.daddr ?? "") === (value === "local"),
                         "ether daddr &": () => (Number.parseInt(packet.etherTarget?.slice(0, 2) ?? "0", 16) & 1) === 1,
                     }[what as "ct state"]();
                     if (!isTrue) return undefined;

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { Props } from "../../../provider/lifecycle.js";
 import type { Kind } from "../../../provider/model/kind.js";
 import {
+    alternatives,
     check,
     endpoint,
     examples,
@@ -95,6 +96,27 @@ test.each([
     ["port-mapping", { hostPort: "8080", targetPort: " 80-81 " }, { hostPort: 8080, targetPort: "80-81" }],
     ["port-mapping", { hostAddress: "127.0.0.1", protocol: "udp" }, { hostAddress: ["127.0.0.1"], protocol: ["udp"] }],
     ["port-mapping", { target: { endpoint, port: "80" } }, { target: [{ endpoint, port: 80 }] }],
+    ...(
+        [
+            ["80", { targetPort: 80, protocol: ["tcp"] }],
+            [3000, { targetPort: 3000, protocol: ["tcp"] }],
+            ["8080:80", { hostPort: 8080, targetPort: 80, protocol: ["tcp"] }],
+            ["443:443/tcp", { hostPort: 443, targetPort: 443, protocol: ["tcp"] }],
+            ["8000-8010:80-90/sctp", { hostPort: "8000-8010", targetPort: "80-90", protocol: ["sctp"] }],
+            ["9000-9099:80", { hostPort: "9000-9099", targetPort: 80, protocol: ["tcp"] }],
+            ["127.0.0.1:53:53/udp", { hostAddress: ["127.0.0.1"], hostPort: 53, targetPort: 53, protocol: ["udp"] }],
+            ["127.0.0.1::80", { hostAddress: ["127.0.0.1"], targetPort: 80, protocol: ["tcp"] }],
+            [{ target: 80 }, { targetPort: 80, protocol: ["tcp"] }],
+            [
+                { target: "80", published: "8080", protocol: "udp", host_ip: "127.0.0.1", mode: "host", name: "web" },
+                { hostAddress: ["127.0.0.1"], hostPort: 8080, targetPort: 80, protocol: ["udp"] },
+            ],
+            [
+                { targetPort: 80, hostPort: "8080", protocol: "udp", hostAddress: "127.0.0.1" },
+                { hostAddress: ["127.0.0.1"], hostPort: 8080, targetPort: 80, protocol: ["udp"] },
+            ],
+        ] as [unknown, Props][]
+    ).map(([written, canonical]) => ["port-mapping", { ports: written }, { ports: [canonical] }]),
     [
         "firewall-policy",
         { ingress: [{ action: "allow", from: "10.0.0.1", protocol: "tcp", ports: ["80", "90 - 92", "53/udp"] }] },
@@ -129,11 +151,13 @@ test.each(kindNames)(
             expect({ name, failures }).toEqual({ name, failures: [] });
             expect(JSON.stringify(inputs[name]), name).toContain(unknown);
         }
-        for (const [name, value] of Object.entries(examples[kind])) {
-            for (const changed of withUnknown(value)) {
-                const { inputs, failures } = await check(kind, { ...examples[kind], [name]: changed });
-                expect({ changed, failures }).toEqual({ changed, failures: [] });
-                expect(JSON.stringify(inputs), name).toContain(unknown);
+        for (const all of [examples[kind], alternatives[kind] ?? {}]) {
+            for (const [name, value] of Object.entries(all)) {
+                for (const changed of withUnknown(value)) {
+                    const { inputs, failures } = await check(kind, { ...all, [name]: changed });
+                    expect({ changed, failures }).toEqual({ changed, failures: [] });
+                    expect(JSON.stringify(inputs), name).toContain(unknown);
+                }
             }
         }
     },
@@ -178,8 +202,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         allowedAddresses: [["10.0.0.0/8"], []],
     },
     "port-mapping": {
-        ports: [["8080:80"], []],
-        existingFlows: ["cut"],
         drainTimeoutMs: [5, 0],
         sourceAddress: ["masquerade", "keep"],
         publishOn: [["x"]],
@@ -197,7 +219,7 @@ test.each(kindNames)(
     "%s: every argument of the contract is either supported or refused with a sentence",
     async (kind) => {
         expect(Object.keys(schemaOf(kind).shape).sort()).toEqual(
-            [...Object.keys(examples[kind]), ...Object.keys(later[kind])].sort(),
+            Object.keys({ ...examples[kind], ...alternatives[kind], ...later[kind] }).sort(),
         );
         for (const [name, [value, defaultValue]] of Object.entries(later[kind])) {
             const [sentence = "", ...more] = await refusals(kind, { ...minimal[kind], [name]: value });
@@ -337,15 +359,90 @@ test.each([
     ],
     ["endpoint", { gatewayPriority: "high" }, 'gatewayPriority: a whole number or "never" is expected (got "high").'],
     ["port-mapping", { target: network }, 'target[0].kind: an Endpoint is expected (got "network").'],
+    ["port-mapping", { target: [] }, "target: is empty. Name an Endpoint (got [])."],
     [
         "port-mapping",
-        { target: [] },
-        "target: one Endpoint is expected; several targets are not supported yet (got []).",
+        { target: [{ endpoint, weight: 101 }] },
+        "target[0].weight: a whole number from 0 to 100 is expected (got 101).",
     ],
     [
         "port-mapping",
-        { target: [{ endpoint, weight: 5 }] },
-        "target[0].weight: is not supported yet. Every target counts the same (got 5).",
+        { target: [{ endpoint, weight: 0 }] },
+        'target: has only targets of weight 0, so nobody would take connections (got [{"endpoint":{"kind":"endpoint","id":"le1.1@m1"},"weight":0}]).',
+    ],
+    ...(
+        [
+            ["x", '"x" is no published port: '],
+            ["", '"" is no published port: '],
+            ["80:", '"80:" is no published port: '],
+            ["http:80", '"http:80" is no published port: '],
+            ["127.0.0.1:80", '"127.0.0.1:80" is no published port: '],
+            ["1:2:3:4", '"1:2:3:4" is no published port: '],
+            ["-1:80", '"-1:80" is no published port: '],
+            [":80", '":80" begins with ":" and nothing before it: '],
+            ["::80", '"::80" begins with ":" and nothing before it: '],
+            [":8080:80", '":8080:80" begins with ":" and nothing before it: '],
+        ] as const
+    ).map(([written, words]) => [
+        "port-mapping",
+        { ports: [written] },
+        `ports[0]: ${words}[address:][host port:]target port[/protocol] is expected, as in "8080:80", "127.0.0.1:53:53/udp" or "8000-8010:80-90".`,
+    ]),
+    [
+        "port-mapping",
+        { ports: "80/icmp" },
+        'ports[0]: "80/icmp" ends in "/icmp"; "/tcp", "/udp" or "/sctp" is expected.',
+    ],
+    ["port-mapping", { ports: "80/" }, 'ports[0]: "80/" ends in "/"; "/tcp", "/udp" or "/sctp" is expected.'],
+    [
+        "port-mapping",
+        { ports: ["80", "99999:80"] },
+        'ports[1]: "99999:80": "99999" is not a port (1-65535) or a range such as 8000-8010.',
+    ],
+    ["port-mapping", { ports: ["90-80:1-11"] }, 'ports[0]: "90-80:1-11": "90-80" ends before it begins.'],
+    [
+        "port-mapping",
+        { ports: ["host:80:80"] },
+        'ports[0]: "host" is not an IPv4 address such as 172.20.0.10 (got "host:80:80").',
+    ],
+    ["port-mapping", { ports: [true] }, 'ports[0]: a text such as "8080:80", or an object, is expected (got true).'],
+    [
+        "port-mapping",
+        { ports: [{ hostPort: 80 }] },
+        "ports[0].targetPort: is required (a port number or a range such as 8000-8010 is expected).",
+    ],
+    ["port-mapping", { ports: [{ target: 80, publishd: 8080 }] }, "ports[0].publishd: there is no such argument."],
+    ["port-mapping", { ports: [{ targetPort: 80, hostport: 8080 }] }, "ports[0].hostport: there is no such argument."],
+    [
+        "port-mapping",
+        { ports: [{ target: 80, mode: "ingress" }] },
+        'ports[0].mode: is not supported yet. A port is published on the host of its target; leave it out (got "ingress").',
+    ],
+    [
+        "port-mapping",
+        { ports: [{ target: 0 }] },
+        'ports[0].target: "0" is not a port (1-65535) or a range such as 8000-8010.',
+    ],
+    [
+        "port-mapping",
+        { ports: ["8080:80", "8079-8081:1-3"] },
+        'ports[1]: asks for a port of the host that ports[0] has (got "8079-8081:1-3").',
+    ],
+    ["port-mapping", { ports: ["80"], hostPort: 80 }, "hostPort: is given beside ports. Write it into ports (got 80)."],
+    [
+        "port-mapping",
+        { ports: ["80"], targetPort: 80 },
+        "targetPort: is given beside ports. Write it into ports (got 80).",
+    ],
+    [
+        "port-mapping",
+        { ports: ["80"], protocol: "udp" },
+        'protocol: is given beside ports. Write it into ports (got "udp").',
+    ],
+    [
+        "port-mapping",
+        { ports: ["80"], target: [{ endpoint, port: 80 }] },
+        "target[0].port: is given beside ports. Write the ports of all targets into ports (got 80).",
     ],
     ["port-mapping", { hostPort: 0 }, 'hostPort: "0" is not a port (1-65535) or a range such as 8000-8010.'],
     ["port-mapping", { hostPort: "8010-8000" }, 'hostPort: "8010-8000" ends before it begins.'],
@@ -354,12 +451,7 @@ test.each([
         { targetPort: [80] },
         "targetPort: a port number or a range such as 8000-8010 is expected (got [80]).",
     ],
-    ["port-mapping", { protocol: "sctp" }, 'protocol[0]: "tcp" or "udp" is expected ("sctp" is not supported yet).'],
-    [
-        "port-mapping",
-        { protocol: ["tcp", "icmp"] },
-        'protocol[1]: "tcp" or "udp" is expected ("sctp" is not supported yet) (got "icmp").',
-    ],
+    ["port-mapping", { protocol: ["tcp", "icmp"] }, 'protocol[1]: "tcp", "udp" or "sctp" is expected (got "icmp").'],
     [
         "port-mapping",
         { hostAddress: ["127.0.0.1", "::1"] },
@@ -562,14 +654,4 @@ test("machines: a sandbox and a network of different ones are refused, unknown o
     for (const id of [unknown, undefined]) {
         expect(await refusals("endpoint", { sandbox, network: { kind: "network", id } })).toEqual([]);
     }
-});
-
-test.each([
-    ["tcp", "drain", []],
-    ["udp", "cut", []],
-    ["udp", "drain", ["existingFlows"]],
-    ["tcp", "cut", ["existingFlows"]],
-])("port-mapping: existingFlows of %s may be %s", async (protocol, existingFlows, refused) => {
-    const sentences = await refusals("port-mapping", { target: endpoint, hostPort: 53, protocol, existingFlows });
-    expect(sentences.map((sentence) => sentence.split(":")[0])).toEqual(refused);
 });

@@ -87,6 +87,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         hostPort: "8080",
         protocol: "udp",
         hostAddress: "127.0.0.1",
+        existingFlows: "drain",
         adopt: true,
         labels: {},
     },
@@ -116,6 +117,19 @@ export const examples: Readonly<Record<Kind, Props>> = {
         mtu: 1400,
         adopt: true,
         labels: {},
+    },
+};
+
+/** Arguments that exclude some of the examples: given beside the minimal ones. */
+export const alternatives: Partial<Record<Kind, Props>> = {
+    "port-mapping": {
+        target: [endpoint, { endpoint: { kind: "endpoint", id: "le2.1@m1" }, weight: 2 }],
+        ports: [
+            "8080:80",
+            3000,
+            { targetPort: 53, hostPort: "5300-5310", protocol: ["udp", "tcp"], hostAddress: ["127.0.0.1"] },
+            { target: 443, published: "443", protocol: "tcp", host_ip: "192.0.2.10" },
+        ],
     },
 };
 

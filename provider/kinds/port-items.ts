@@ -1,0 +1,93 @@
+import type { ChainItem, ElementItem } from "../kernel/nft.js";
+import type { FlowsItem } from "../kernel/sysctl.js";
+import { type Binding, type PortMappingObject, type PortTarget, targetsOf } from "../model/object.js";
+import type { PortRange } from "../model/port-range.js";
+import type { World } from "../model/world.js";
+import { sizeOf } from "./port-bindings.js";
+
+/** A target that is on the host. */
+export interface LiveTarget extends PortTarget {
+    readonly address: string;
+}
+
+export function liveTargets(object: PortMappingObject, world: World): LiveTarget[] {
+    return targetsOf(object).flatMap((target) => {
+        const address = world.get("endpoint", target.endpoint)?.ipv4Address;
+        return address === undefined ? [] : [{ ...target, address }];
+    });
+}
+
+/** The port of a target behind the n-th port of a binding. */
+export function portAt(target: PortTarget, binding: Binding, n: number): number {
+    return (target.port ?? binding.targetPort.first) + n;
+}
+
+/** A target's ports behind a binding. */
+export function targetRange(target: PortTarget, binding: Binding): PortRange {
+    return { first: portAt(target, binding, 0), last: portAt(target, binding, sizeOf(binding.hostPort) - 1) };
+}
+
+const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));
+
+/** Each target as often as its share of new connections says; nobody who gets none. */
+function byWeight(targets: readonly LiveTarget[]): LiveTarget[] {
+    const weights = targets.map(({ weight = 1 }) => weight);
+    const unit = weights.reduce(greatestCommonDivisor, 0);
+    return targets.flatMap((target) => Array<LiveTarget>((target.weight ?? 1) / (unit || 1)).fill(target));
+}
+
+/**
+ * What a mapping has in the kernel. One target: a map element for each port, so that 10,000 cost a packet what one does.
+ * Several: an element that leads to a chain, which deals new connections out in turn. nft has no map of maps, and 1.0.6
+ * cannot list a chain whose map key joins numgen to a port; so each port of the targets has a chain of its own.
+ */
+export function portItems(object: PortMappingObject, world: World): (ElementItem | ChainItem | FlowsItem)[] {
+    const targets = liveTargets(object, world);
+    const turns = byWeight(targets);
+    const isSpread = new Set(turns).size > 1;
+    const chains = new Map<string, ChainItem>();
+    const others: (ElementItem | FlowsItem)[] = [];
+    const [only] = turns;
+
+    for (const binding of object.bindings) {
+        const { protocol, hostAddress, hostPort } = binding;
+        const set = `${isSpread ? "spread" : "published"}${hostAddress === undefined ? "_any" : ""}`;
+        for (let n = 0; n < sizeOf(hostPort); n++) {
+            const port = hostPort.first + n;
+            const key = hostAddress === undefined ? [protocol, port] : [hostAddress, protocol, port];
+            const element = { type: "element", family: "inet", set, key } as const;
+            if (isSpread) {
+                const name = `${object.key}_${protocol}_${binding.targetPort.first + n}`;
+                const ways = turns.map((target, i) => `${i} : ${target.address} . ${portAt(target, binding, n)}`);
+                const rule = `meta l4proto ${protocol} dnat ip to numgen inc mod ${turns.length} map { ${ways.join(", ")} }`;
+                chains.set(name, { type: "chain", name, rules: [rule] });
+                others.push({ ...element, value: { goto: name } });
+            } else if (only !== undefined) {
+                others.push({ ...element, value: [only.address, portAt(only, binding, n)] });
+            }
+            others.push(...flowsOf(object, binding, port, targets, n));
+        }
+    }
+    return [...chains.values(), ...others];
+}
+
+function flowsOf(
+    { existingFlows }: PortMappingObject,
+    { protocol, hostAddress, ...binding }: Binding,
+    port: number,
+    targets: readonly LiveTarget[],
+    n: number,
+): FlowsItem[] {
+    const to = ["-p", protocol, ...(hostAddress === undefined ? [] : ["-d", hostAddress])];
+    const at = ["--orig-port-dst", String(port)];
+    const isCut = (existingFlows ?? (protocol === "udp" ? "cut" : "drain")) === "cut";
+    const ofTargets = targets.map((target): FlowsItem => {
+        const from = ["-r", target.address, "--reply-port-src", String(portAt(target, { protocol, ...binding }, n))];
+        return { type: "flows", filter: [...to, ...from, ...at], cut: isCut ? "when removed" : "never" };
+    });
+    // A udp client that sent before keeps the answer it got then for as long as it sends.
+    if (protocol === "udp" && targets.length > 0) {
+        ofTargets.push({ type: "flows", filter: [...to, ...at], cut: "when added" });
+    }
+    return ofTargets;
+}
