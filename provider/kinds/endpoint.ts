@@ -182,7 +182,7 @@ export function endpointAddressKey(object: EndpointObject, sandbox: SandboxObjec
 
 /** Replies leave by the endpoint they came in by, whatever the default route is: one table each, chosen by source. */
 function routing(object: EndpointObject, sandbox: SandboxObject, network: NetworkObject): Item[] {
-    if (network.internal || object.gatewayPriority === "never") return [];
+    if (network.internal) return [];
     const at = {
         netns: sandbox.name,
         dev: object.interfaceName,

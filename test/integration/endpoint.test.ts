@@ -131,26 +131,29 @@ test("endpoint: interface name and MAC address are chosen from the network and t
     expect(await ask({ machine: bed.host }, "icmp 172.21.0.2")).toEqual({ "icmp 172.21.0.2": "reply" });
 });
 
-test("endpoint: replies leave by the endpoint that the request came in by", async () => {
-    await using stack = await openStack(bed.host);
-    const front = await stack.network("front", { subnet: "172.20.0.0/24" });
-    const back = await stack.network("back", { subnet: "172.21.0.0/24" });
-    const web = await stack.join("web", front, { gatewayPriority: 10 });
-    const webBack = await stack.endpoint("web-back", { sandbox: web.sandbox, network: back });
-    expect(await defaultInterface(web.sandbox)).toBe("front");
-    await stack.portMapping("front", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
-    await stack.portMapping("back", { target: webBack, hostPort: 8081, targetPort: 80, protocol: ["tcp", "udp"] });
-    await using _web = await serve(web.place, "web", "tcp:80", `udp:80:${webBack.outs.address}`);
-    const expected = {
-        [`tcp ${bed.host.address}:8080`]: `web to ${bed.client.address}`,
-        [`tcp ${bed.host.address}:8081`]: `web to ${bed.client.address}`,
-        [`udp ${bed.host.address}:8081`]: `web to ${bed.client.address}`,
-    };
-    for (const strict of ["0", "1"]) {
-        await run(web.place, `sysctl -qw net.ipv4.conf.all.rp_filter=${strict}`);
-        expect(await answersTo({ machine: bed.client }, expected), `rp_filter ${strict}`).toEqual(expected);
-    }
-});
+test.each([0, "never"] as const)(
+    "endpoint: replies leave by the endpoint that the request came in by, gatewayPriority %s",
+    async (gatewayPriority) => {
+        await using stack = await openStack(bed.host);
+        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+        const back = await stack.network("back", { subnet: "172.21.0.0/24" });
+        const web = await stack.join("web", front, { gatewayPriority: 10 });
+        const webBack = await stack.endpoint("web-back", { sandbox: web.sandbox, network: back, gatewayPriority });
+        expect(await defaultInterface(web.sandbox)).toBe("front");
+        await stack.portMapping("front", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
+        await stack.portMapping("back", { target: webBack, hostPort: 8081, targetPort: 80, protocol: ["tcp", "udp"] });
+        await using _web = await serve(web.place, "web", "tcp:80", `udp:80:${webBack.outs.address}`);
+        const expected = {
+            [`tcp ${bed.host.address}:8080`]: `web to ${bed.client.address}`,
+            [`tcp ${bed.host.address}:8081`]: `web to ${bed.client.address}`,
+            [`udp ${bed.host.address}:8081`]: `web to ${bed.client.address}`,
+        };
+        for (const strict of ["0", "1"]) {
+            await run(web.place, `sysctl -qw net.ipv4.conf.all.rp_filter=${strict}`);
+            expect(await answersTo({ machine: bed.client }, expected), `rp_filter ${strict}`).toEqual(expected);
+        }
+    },
+);
 
 test("endpoint: comes and goes while another one of the sandbox loses no packet", async () => {
     await using stack = await openStack(bed.host);
