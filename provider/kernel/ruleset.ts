@@ -86,7 +86,7 @@ const inet: BaseTable = {
                 // A sandbox drops what comes in with one of its own addresses as source.
                 "ct status dnat ip saddr . ip daddr @same_sandbox masquerade",
                 "oifname @networks ip saddr 127.0.0.0/8 masquerade",
-                "ip saddr @masqueraded oifname != @networks masquerade",
+                'ip saddr @masqueraded oifname != @networks oifname != "lo" masquerade',
             ],
         },
         // Stage 4: what no policy decided, or what policies allowed.

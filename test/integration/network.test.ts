@@ -31,7 +31,11 @@ test("network: sandboxes reach their gateway, each other, the host and the outsi
         [`icmp ${bed.client.address}`]: "reply",
     };
     expect(await answersTo(web.place, expected)).toEqual(expected);
-    const fromHost = { [`tcp ${api.address}:80`]: `api to ${gateway.front}`, [`icmp ${web.address}`]: "reply" };
+    const fromHost = {
+        [`tcp ${api.address}:80`]: `api to ${gateway.front}`,
+        [`tcp ${gateway.front}:81`]: `host to ${gateway.front}`,
+        [`icmp ${web.address}`]: "reply",
+    };
     expect(await answersTo({ machine: bed.host }, fromHost)).toEqual(fromHost);
 });
 
