@@ -141,11 +141,17 @@ function outputsOf(
 ): Props {
     const id = formatId({ key: object.key, generation: object.generation, machineId });
     const { owner } = object;
+    const outs = kind.outputs(object, world, connectionOf(inputs).host ?? "127.0.0.1");
+    // An output may say less than its input did: the first of two families.
+    const given = Object.entries(inputs)
+        .filter(([name, value]) => Array.isArray(value) && typeof outs[name] === "string")
+        .map(([name, value]) => [`${name}Given`, value]);
     const reference: ReferenceValue = { schemaVersion: 1, kind: kind.kind, id, name: object.name, machineId, owner };
     return withoutUndefined({
         name: object.name,
         ...inputs,
-        ...kind.outputs(object, world, connectionOf(inputs).host ?? "127.0.0.1"),
+        ...Object.fromEntries(given),
+        ...outs,
         schemaVersion: 1,
         machineId,
         reference,

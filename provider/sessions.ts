@@ -74,12 +74,12 @@ export async function sessionToDelete(
 }
 
 async function open(connection: Connection): Promise<Host> {
-    const [{ openHost }, kinds, { buildBase, upgradeBase }] = await Promise.all([
+    const [{ openHost }, kinds, { buildBase, updateBase }] = await Promise.all([
         import("./host/host.js"),
         import("./kinds/index.js"),
         import("./kinds/base.js"),
     ]);
-    return openHost(connection, { ...kinds, buildBase, upgradeBase });
+    return openHost(connection, { ...kinds, buildBase, updateBase });
 }
 
 /** An engine that was killed leaves its providers alive for ever; this one ends with it. */

@@ -22,7 +22,7 @@ export interface EndpointArgs extends CommonArgs {
     network: Ref<Network | OverlayNetwork>;
     /** In place. @default allocated on the host, and stable */
     ipv4Address?: pulumi.Input<string>;
-    /** In place. @default allocated on the host, and stable */
+    /** On a network with IPv6. In place. @default the one with the number of the IPv4 address, and stable */
     ipv6Address?: pulumi.Input<string>;
     /** In place. @default made from the address */
     macAddress?: pulumi.Input<string>;

@@ -30,7 +30,7 @@ export interface NetworkArgs extends CommonArgs {
     /** The host's own address on the segment; an array for both families. In place. @default the subnet's first */
     gateway?: Many<string>;
     /**
-     * Where automatic addresses are taken from: CIDR, or "first-last"; an array for both families. In place.
+     * Where automatic IPv4 addresses are taken from: CIDR, or "first-last". Those of IPv6 have the same numbers. In place.
      * @default the subnet
      */
     ipRange?: Many<string>;
@@ -38,7 +38,10 @@ export interface NetworkArgs extends CommonArgs {
     reserved?: Many<string>;
     /** In place. @default true */
     ipv4?: pulumi.Input<boolean>;
-    /** In place. @default false, or true when a subnet is IPv6 */
+    /**
+     * IPv6 beside IPv4; without an IPv6 subnet a /64 of the host's own prefix (RFC 4193). In place.
+     * @default false, or true when a subnet is IPv6
+     */
     ipv6?: pulumi.Input<boolean>;
     /** No way in or out: no NAT, no default route, no published ports. In place. @default false */
     internal?: pulumi.Input<boolean>;

@@ -1,4 +1,5 @@
 import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { isIpv6 } from "../model/ipv6.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
 
@@ -9,6 +10,8 @@ export interface Site {
 }
 
 export function isWithin(address: string, cidr: string): boolean {
+    // Packets are IPv4 ones.
+    if (isIpv6(cidr)) return false;
     const { first, last } = parseIpv4Cidr(cidr);
     const value = parseIpv4(address);
     return first <= value && value <= last;

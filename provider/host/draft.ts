@@ -9,7 +9,7 @@ export interface Meaning {
     affectedBy(keys: Iterable<string>, world: World): Set<string>;
     withParents(keys: Iterable<string>, world: World): Set<string>;
     buildBase(facts: HostFacts): BaseObject;
-    upgradeBase(base: BaseObject, facts: HostFacts): BaseObject;
+    updateBase(base: BaseObject, world: World, facts: HostFacts): BaseObject;
 }
 
 /** Objects to put, or to take out (`undefined`), worked out from the newest state of the host. */
@@ -53,7 +53,7 @@ export function draft(
         worldAfter = worldAfter.with(change);
     }
     const known = world.base ?? meaning.buildBase(facts);
-    const base = worldAfter.objects.size === 0 ? undefined : meaning.upgradeBase(known, facts);
+    const base = worldAfter.objects.size === 0 ? undefined : meaning.updateBase(known, worldAfter, facts);
     worldAfter = worldAfter.withBase(base);
     let keys = new Set([...meaning.affectedBy(changed, world), ...meaning.affectedBy(changed, worldAfter)]);
     if (repair) keys = new Set([...meaning.withParents(keys, world), ...meaning.withParents(keys, worldAfter)]);

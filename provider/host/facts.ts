@@ -1,22 +1,29 @@
 import { otherFirewallsScript, parseOtherFirewalls } from "../kernel/other-firewalls.js";
 import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { isIpv6 } from "../model/ipv6.js";
 import { isKernelName } from "../model/kernel-name.js";
 import { parsePortRange } from "../model/port-range.js";
 import type { ClientPorts, ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
+import { ipv6FactsScript, parseIpv6Facts } from "./ipv6-facts.js";
 import { printManifest } from "./manifest.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
-interface AddressJson {
+export interface AddressJson {
     readonly ifname?: string;
     readonly mtu?: number;
     readonly linkinfo?: { readonly info_kind?: string };
+    readonly link_type?: string;
     readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
 }
 
-interface RouteJson {
+export interface RouteJson {
     readonly dst: string;
     readonly dev?: string;
+    readonly gateway?: string;
     readonly prefsrc?: string;
+    /** Absent: main. */
+    readonly table?: string | number;
+    readonly protocol?: string;
 }
 
 /** Tools without which nothing works, and the packages they are in. */
@@ -55,15 +62,16 @@ echo "$release"
 echo '@@ nftables'
 nft --version 2>/dev/null
 echo '@@ addresses'
-ip -j -d -4 addr show
+ip -j -d addr show
 echo '@@ routes'
-ip -j -4 route show table main
+ip -j route show table all type unicast
 echo '@@ forwarding'
 for f in /proc/sys/net/ipv4/conf/*/forwarding; do
     read -r v <$f
     f=\${f#/proc/sys/net/ipv4/conf/}
     echo "\${f%/forwarding} $v"
 done
+${ipv6FactsScript}
 ${otherFirewallsScript}
 echo '@@ client ports'
 cd /proc/sys/net/ipv4 && cat ip_local_port_range ip_local_reserved_ports 2>/dev/null
@@ -112,7 +120,8 @@ function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
     return links.flatMap((link) => {
         const name = link.ifname ?? "";
         if (name === "" || isKernelName(name)) return [];
-        return (link.addr_info ?? []).map(({ local, prefixlen }) => {
+        const ofIpv4 = (link.addr_info ?? []).filter(({ family }) => family === "inet");
+        return ofIpv4.map(({ local, prefixlen }) => {
             const value = parseIpv4(local);
             const size = 2 ** (32 - prefixlen);
             const first = value - (value % size);
@@ -126,8 +135,8 @@ function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
 
 function parseRoutes(routes: readonly RouteJson[], links: readonly AddressJson[]): ForeignRoute[] {
     const mtus = new Map(links.map((link) => [link.ifname, link.mtu ?? 1500]));
-    return routes.flatMap(({ dst, dev, prefsrc }) => {
-        if (dev === undefined || isKernelName(dev)) return [];
+    return routes.flatMap(({ dst, dev, prefsrc, gateway = "", table = "main" }) => {
+        if (dev === undefined || isKernelName(dev) || table !== "main" || isIpv6(dst) || isIpv6(gateway)) return [];
         const text = dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`;
         const source = prefsrc === undefined ? {} : { source: prefsrc };
         return [{ destination: parseIpv4Cidr(text), interfaceName: dev, ...source, mtuBytes: mtus.get(dev) ?? 1500 }];
@@ -162,18 +171,22 @@ export function parseFacts(stdout: string): HostFacts {
     const foreign = forwarding.filter(([name]) => !isKernelName(name) && !["all", "default", "lo"].includes(name));
     const clientPorts = parseClientPorts(sections.get("client ports"));
     const paths = words(sections.get("paths"));
-    const routes = parseRoutes(parseJsonLines<RouteJson[]>(sections.get("routes")).flat(), links);
+    const machineId = (sections.get("machine-id") ?? "").trim();
+    const allRoutes = parseJsonLines<RouteJson[]>(sections.get("routes")).flat();
+    const routes = parseRoutes(allRoutes, links);
     const uplinks = routes
         .filter(({ destination }) => destination.text === "0.0.0.0/0")
         .map((each) => each.interfaceName);
+    const ipv6 = parseIpv6Facts(sections.get("ipv6"), links, allRoutes, machineId);
     return {
-        machineId: (sections.get("machine-id") ?? "").trim(),
+        machineId,
         kernel: (sections.get("kernel") ?? "").trim(),
         nftables: /v([\d.]+)/.exec(sections.get("nftables") ?? "")?.[1] ?? "",
         capabilities: words(sections.get("tools")).map((tool) => (tool === "aardvark-dns" ? "dns" : tool)),
         addresses: parseAddresses(links),
         routes,
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
+        ...(ipv6 === undefined ? {} : { ipv6 }),
         isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
         ...(clientPorts === undefined ? {} : { clientPorts }),
         hasNetnsDirectory: paths.includes("/run/netns"),

@@ -1,4 +1,5 @@
 import type { Line } from "../kernel/line.js";
+import { isIpv6, parseIpv6 } from "../model/ipv6.js";
 
 /** A text as one word of POSIX sh. The only place where data meets shell syntax. */
 export function quote(text: string): string {
@@ -27,6 +28,7 @@ export function renderKept(line: Line): string | undefined {
     const at = `${line.tool} ${line.netns ?? "-"}`;
     switch (line.tool) {
         case "ip":
+        case "ip6":
         case "bridge":
             return `${at} ${line.args.map(batchWord).join(" ")}`;
         case "nft":
@@ -79,17 +81,25 @@ export function groupLines(lines: readonly Line[]): Group[] {
     return groups;
 }
 
+/** /proc writes an IPv6 address in full, conntrack(8) in short. */
+function formsOf(value: string): string[] {
+    if (!isIpv6(value)) return [value];
+    const digits = parseIpv6(value).toString(16).padStart(32, "0");
+    return [value, digits.match(/.{4}/g)?.join(":") ?? ""];
+}
+
 /**
  * Deletes connections. `conntrack -D` walks the kernel's whole table (10 ms where it has room for many), so the table is read
  * once, and only what is seen in it is deleted. /proc shows it ten times faster; newer kernels may be without that file.
  */
 function cutFlows(lines: readonly Line[]): string {
-    const wanted = [...new Set(lines.map((line) => line.args.at(-1) ?? ""))];
+    const wanted = [...new Set(lines.flatMap((line) => formsOf(line.args.at(-1) ?? "")))];
     const pattern = quote(`=(${wanted.map((value) => value.replaceAll(".", "\\.")).join("|")}) `);
     const table = "/proc/net/nf_conntrack";
     const cuts = lines.map((line) => {
         const words = line.args.map(quote).join(" ");
-        return `case $f in *=${line.args.at(-1)}' '*) conntrack -D ${words} >/dev/null 2>&1 ;; esac`;
+        const seen = formsOf(line.args.at(-1) ?? "").map((value) => `*=${value}' '*`);
+        return `case $f in ${seen.join("|")}) conntrack -D ${words} >/dev/null 2>&1 ;; esac`;
     });
     const read = `if [ -e ${table} ]; then grep -oE ${pattern} ${table}; else conntrack -L 2>/dev/null | grep -oE ${pattern}; fi`;
     return `f=$(${read})\nif [ -n "$f" ]; then\n${cuts.join("\n")}\n:\nfi\n`;
@@ -104,11 +114,13 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
     const flag = force ? " -force" : shows.length > 0 ? " -j -d" : "";
     switch (group.tool) {
         case "ip":
+        case "ip6":
         case "bridge": {
             // Not `ip -n`: it copies the table of mounts, and each namespace is a mount (1,000 of them cost half as much again).
             const inside = netns === undefined ? "" : `nsenter --net=${quote(`/run/netns/${netns}`)} `;
             const batch = hereDocument([...lines.map((line) => line.args.map(batchWord).join(" ")), ...shows]);
-            return `${inside}${group.tool}${flag} -batch - ${batch}`.replace("%TAIL%", ` ${tail}`);
+            const tool = group.tool === "ip6" ? "ip -6" : group.tool;
+            return `${inside}${tool}${flag} -batch - ${batch}`.replace("%TAIL%", ` ${tail}`);
         }
         case "nft":
             return `nft -f - ${hereDocument(lines.map((line) => line.args.join(" ")))}`.replace("%TAIL%", ` ${tail}`);

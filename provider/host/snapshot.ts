@@ -12,8 +12,9 @@ import type {
     Snapshot,
     TableSnapshot,
 } from "../kernel/snapshot.js";
+import { isIpv6 } from "../model/ipv6.js";
 import { fragmentPath, manifestDirectory, printManifest, runDirectory } from "./manifest.js";
-import { quote } from "./quote.js";
+import { type Group, quote } from "./quote.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
 /** Paths whose existence tells whether an item is there. */
@@ -40,6 +41,8 @@ function sysctlsOf(items: readonly Item[]): Map<string, string[]> {
 const keysOf = (keys: readonly string[]) => keys.map(quote).join(" ");
 
 const namespaceShows = ["addr show", "route show table all type unicast", "rule show"];
+/** Of all families but rules, which are shown for one. */
+const ipv6Shows = ["rule show"];
 
 /**
  * Shell functions. `read_sysctls` prints `key:value`; not by `read`: dash reads byte by byte, and a number in /proc/sys ends
@@ -58,6 +61,12 @@ END
     n=/run/netns/$1
     shift
     nsenter --net="$n" grep -s '' "$@" /dev/null
+}
+look_inside6() {
+    look_inside "$@"
+    if [ ! -e "/run/netns/$1" ]; then return; fi
+    echo "@@ namespace $1"
+    ip -n "$1" -6 -j ${ipv6Shows.join()}
 }`;
 
 /**
@@ -71,7 +80,13 @@ function lookInside(
     items: readonly Item[],
     sysctls: ReadonlyMap<string, readonly string[]>,
 ): Record<"start" | "end", string[]> {
-    const looks = namespacesOf(items).map((netns) => `look_inside ${keysOf([netns, ...(sysctls.get(netns) ?? [])])}`);
+    const withRules6 = new Set(
+        items.flatMap((item) => (item.type === "rule" && isIpv6(item.from) ? [item.netns] : [])),
+    );
+    const looks = namespacesOf(items).map((netns) => {
+        const look = withRules6.has(netns) ? "look_inside6" : "look_inside";
+        return `${look} ${keysOf([netns, ...(sysctls.get(netns) ?? [])])}`;
+    });
     if (looks.length <= fewNamespaces) return { start: looks, end: [] };
     const files = lookers.map((looker) => `${looker}>"$t/${looker}"`).join(" ");
     return {
@@ -86,8 +101,10 @@ function lookInside(
     };
 }
 
-/** Batch lines that read back what a transaction touched in one namespace; nft has its own atomicity. */
-export function readBackLines(items: readonly Item[], netns: string | undefined): string[] {
+/** Batch lines that read back what a transaction touched by one tool in one namespace; nft has its own atomicity. */
+export function readBackLines(items: readonly Item[], { tool, netns }: Pick<Group, "tool" | "netns">): string[] {
+    if (tool === "ip6") return ipv6Shows;
+    if (tool !== "ip") return [];
     if (netns !== undefined) return namespaceShows;
     const names = items.flatMap((item) => {
         if (item.type === "bridge" || item.type === "veth" || item.type === "vxlan") return [item.name];
@@ -110,6 +127,7 @@ fi`;
 export function snapshotScript(items: readonly Item[]): string {
     const sysctls = sysctlsOf(items);
     const hasTunnel = items.some((item) => item.type === "vxlan");
+    const hasIpv6 = items.some((item) => item.type === "address" && item.netns === undefined && isIpv6(item.address));
     const hostKeys = sysctls.get("") ?? [];
     const inside = lookInside(items, sysctls);
     return [
@@ -126,6 +144,7 @@ export function snapshotScript(items: readonly Item[]): string {
         // The host's own routes may be very many; the kernel picks these.
         "echo '@@ routes'",
         "ip -4 -j route show table main proto kernel",
+        ...(hasIpv6 ? ["ip -6 -j route show table main proto kernel"] : []),
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
             : []),
@@ -225,13 +244,13 @@ export function parseSnapshot(stdout: string): Snapshot {
     for (const [name, body] of sections) {
         if (!name.startsWith("namespace ")) continue;
         const netns = name.slice("namespace ".length);
-        const [links, routes = [], rules = []] = parseJsonLines<unknown[]>(body);
+        const [links, routes = [], rules = [], rules6 = []] = parseJsonLines<unknown[]>(body);
         // A name that leads nowhere: ip could not enter.
         if (links === undefined) continue;
         namespaces.set(netns, {
             links: parseLinks(links as LinkJson[]),
             routes: routes as RouteJson[],
-            rules: rules as RuleJson[],
+            rules: [...rules, ...rules6] as RuleJson[],
             sysctls: parseSysctls(sections.get(`sysctl ${netns}`)),
         });
     }

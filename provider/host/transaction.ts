@@ -176,8 +176,8 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
         `s=${name}; echo $s >>$r/stage`,
         ...groups.map((group, i) => {
             const tail = `|| fail ${numbered.push(group) - 1}`;
-            const isLast = !groups.slice(i + 1).some((later) => later.tool === "ip" && later.netns === group.netns);
-            const shows = name === 3 && group.tool === "ip" && isLast ? readBackLines(steps.touched, group.netns) : [];
+            const isLast = !groups.slice(i + 1).some(({ tool, netns }) => tool === group.tool && netns === group.netns);
+            const shows = name === 3 && isLast ? readBackLines(steps.touched, group) : [];
             if (shows.length === 0) return renderGroup(group, tail);
             const section = group.netns === undefined ? "links" : `namespace ${group.netns}`;
             return `echo ${quote(`@@ ${section}`)}\n${renderGroup(group, tail, false, shows)}`;

@@ -1,10 +1,10 @@
 /**
- * One line for one of the kernel's tools. `ip` and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
+ * One line for one of the kernel's tools. `ip`, `ip6` (`ip -6`) and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
  * into one transaction (nft(8)), `file` lines are a path and its content, `require` lines a sentence and the command that must succeed, the others are shell built-ins or single commands. Arguments are data: the renderer
  * quotes them, in one place.
  */
 export interface Line {
-    readonly tool: "ip" | "bridge" | "nft" | "sysctl" | "conntrack" | "file" | "require" | "command";
+    readonly tool: "ip" | "ip6" | "bridge" | "nft" | "sysctl" | "conntrack" | "file" | "require" | "command";
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;
     readonly args: readonly string[];
@@ -21,6 +21,11 @@ export interface Guard {
 
 export function ip(netns: string | undefined, ...args: readonly (string | number)[]): Line {
     return { tool: "ip", ...(netns === undefined ? {} : { netns }), args: args.map(String) };
+}
+
+/** For what does not know its family by its arguments: rules (ip-rule(8)). */
+export function ip6(netns: string | undefined, ...args: readonly (string | number)[]): Line {
+    return { ...ip(netns, ...args), tool: "ip6" };
 }
 
 export function bridge(...args: readonly (string | number)[]): Line {

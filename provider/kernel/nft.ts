@@ -53,7 +53,8 @@ export function nftString(text: string): string {
     return `"${kept}"`;
 }
 
-const bare = /^(\d+|\d+(\.\d+){3}(\/\d+)?|([0-9a-f]{2}:){5}[0-9a-f]{2}|tcp|udp|sctp)$/;
+const bare =
+    /^(\d+|\d+(\.\d+){3}(\/\d+)?|([0-9a-f]{2}:){5}[0-9a-f]{2}|0x[0-9a-f]+|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:]*(\/\d+)?|tcp|udp|sctp)$/;
 
 /** Interface names are quoted: some are words of nft's own language. */
 function renderPart(part: string | number): string {

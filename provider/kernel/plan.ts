@@ -104,7 +104,10 @@ function findLost(old: ReadonlyMap<string, Item>, wanted: ReadonlyMap<string, It
     return lost;
 }
 
-/** Keeps the order within each namespace and needs one process for each; nothing on the host waits for an inside. */
+/**
+ * Keeps the order within each namespace and needs one process for each (and one for rules of IPv6, which nothing waits
+ * for); nothing on the host waits for an inside.
+ */
 function groupByNamespace(lines: readonly Line[], order: "host first" | "inside first"): Line[] {
     const groups = new Map<string, Line[]>([["", []]]);
     for (const line of lines) {
@@ -114,6 +117,10 @@ function groupByNamespace(lines: readonly Line[], order: "host first" | "inside 
     }
     const host = groups.get("") ?? [];
     groups.delete("");
-    const inside = [...groups.values()].flat();
+    const isOfIp6 = ({ tool }: Line) => tool === "ip6";
+    const inside = [...groups.values()].flatMap((group) => [
+        ...group.filter((line) => !isOfIp6(line)),
+        ...group.filter(isOfIp6),
+    ]);
     return order === "host first" ? [...host, ...inside] : [...inside, ...host];
 }

@@ -72,6 +72,9 @@ for f in $t/ip@*; do
     n=\${f#$t/ip@}
     if [ "$n" != - ]; then ip -n "$n" -force -batch "$f" 2>>$t/errors; fi
 done
+for f in $t/ip6@*; do
+    if [ -f "$f" ]; then ip -n "\${f#$t/ip6@}" -6 -force -batch "$f" 2>>$t/errors; fi
+done
 for f in $t/sysctl@*; do
     n=\${f#$t/sysctl@}
     case $n in

@@ -1,7 +1,8 @@
 import { formatIpv4, parseIpv4 } from "../model/address.js";
+import { formatIpv6, isIpv6, networkAround, parseIpv6 } from "../model/ipv6.js";
 import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
-import { bridge, ip } from "./line.js";
+import { bridge, ip, ip6, type Line } from "./line.js";
 import type { RouteJson } from "./snapshot.js";
 
 /** An address of an interface, ip-address(8). */
@@ -20,11 +21,14 @@ export interface RouteItem {
     readonly type: "route";
     readonly netns?: string;
     readonly dev: string;
-    /** Key of the interface's address: with its last one the kernel flushes an interface's routes (fib_disable_ip). */
+    /**
+     * Key of what it goes with. In IPv4 the interface's address: with its last one the kernel flushes an interface's routes
+     * (fib_disable_ip). In IPv6 the interface.
+     */
     readonly link: string;
     /** "main" or a number. */
     readonly table: string;
-    /** "default" or a network. */
+    /** "default", which is IPv4's ("::/0" is IPv6's), or a network. */
     readonly to: string;
     readonly via?: string;
     readonly source?: string;
@@ -71,14 +75,17 @@ function inNamespace(netns: string | undefined): readonly string[] {
 export const addressType: ItemType<AddressItem> = {
     key: (item) => addressKey(item.netns, item.dev, item.address),
     parents: (item) => [item.link, ...inNamespace(item.netns)],
-    add: (item) => [ip(item.netns, "address", "replace", item.address, "dev", item.dev)],
+    // Duplicate address detection (RFC 4862) would keep it from being used for a second, and flood many endpoints.
+    add: (item) => [
+        ip(item.netns, "address", "replace", item.address, "dev", item.dev, ...(isIpv6(item.address) ? ["nodad"] : [])),
+    ],
     remove: (item) => [ip(item.netns, "address", "del", item.address, "dev", item.dev)],
     // The kernel makes the route with the address and only with it; written as the kernel does, it goes with the address.
     change: (_from, to) => [
         ip(
             to.netns,
-            ...["route", "replace", networkOf(to.address), "dev", to.dev, "proto", "kernel", "scope", "link"],
-            ...["src", localOf(to.address)],
+            ...["route", "replace", networkOf(to.address), "dev", to.dev, "proto", "kernel"],
+            ...(isIpv6(to.address) ? ["metric", 256] : ["scope", "link", "src", localOf(to.address)]),
         ),
     ],
     observe(item, snapshot) {
@@ -86,8 +93,10 @@ export const addressType: ItemType<AddressItem> = {
         const link = inside?.links.get(item.dev);
         const found = link?.addr_info?.some((entry) => `${entry.local}/${entry.prefixlen}` === item.address);
         if (!found) return undefined;
-        const leadsThere = (route: RouteJson) =>
-            tableOf(route) === "main" && route.dev === item.dev && route.prefsrc === localOf(item.address);
+        const isOwn = isIpv6(item.address)
+            ? (route: RouteJson) => route.dst === networkOf(item.address)
+            : (route: RouteJson) => route.prefsrc === localOf(item.address);
+        const leadsThere = (route: RouteJson) => tableOf(route) === "main" && route.dev === item.dev && isOwn(route);
         const isRouted = inside?.routes === undefined || inside.routes.some(leadsThere);
         // Without carrier or while it is down an interface has none; that is the interface's own flaw.
         const isUp = link?.flags?.includes("UP") ?? false;
@@ -99,8 +108,14 @@ const localOf = (address: string) => address.split("/")[0] ?? "";
 
 function networkOf(address: string): string {
     const [local = "", length] = address.split("/");
+    if (isIpv6(local)) return `${formatIpv6(networkAround(parseIpv6(local), Number(length)).first)}/${length}`;
     const value = parseIpv4(local);
     return `${formatIpv4(value - (value % 2 ** (32 - Number(length))))}/${length}`;
+}
+
+/** ip(8) calls the default routes of both families "default". */
+function destinationOf({ dst, gateway = "" }: RouteJson): string {
+    return dst === "default" && isIpv6(gateway) ? "::/0" : dst;
 }
 
 function tableOf(route: RouteJson): string {
@@ -129,20 +144,23 @@ export const routeType: ItemType<RouteItem> = {
     change: (_from, { isShared: _, ...to }) => routeType.add(to),
     observe(item, snapshot) {
         const routes = snapshot.namespaces.get(item.netns ?? "")?.routes ?? [];
-        const route = routes.find((entry) => tableOf(entry) === item.table && entry.dst === item.to);
+        const route = routes.find((entry) => tableOf(entry) === item.table && destinationOf(entry) === item.to);
         if (route === undefined) return undefined;
         const { via: _via, ...rest } = item;
         return { ...rest, dev: route.dev ?? "", ...(route.gateway === undefined ? {} : { via: route.gateway }) };
     },
 };
 
+function ruleLine({ netns, priority, from, table }: RuleItem, verb: "add" | "del"): Line {
+    const words = ["rule", verb, "priority", priority, "from", from, "lookup", table];
+    return isIpv6(from) ? ip6(netns, ...words) : ip(netns, ...words);
+}
+
 export const ruleType: ItemType<RuleItem> = {
     key: (item) => `rule ${item.netns} ${item.priority} ${item.from} ${item.table}`,
     parents: (item) => [`netns ${item.netns}`],
-    add: (item) => [ip(item.netns, "rule", "add", "priority", item.priority, "from", item.from, "lookup", item.table)],
-    remove: (item) => [
-        ip(item.netns, "rule", "del", "priority", item.priority, "from", item.from, "lookup", item.table),
-    ],
+    add: (item) => [ruleLine(item, "add")],
+    remove: (item) => [ruleLine(item, "del")],
     observe(item, snapshot) {
         const rules = snapshot.namespaces.get(item.netns)?.rules ?? [];
         const found = rules.some(

@@ -27,6 +27,8 @@ const publishing = [
     "meta l4proto . th dport vmap @spread_any",
 ];
 
+const neighbourDiscovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }";
+
 /**
  * Connection tracking, NAT and policies of all networks of a host. Objects add elements and chains of their own; the
  * number of base chains and of rules a packet meets does not grow with them.
@@ -42,18 +44,27 @@ const inet: BaseTable = {
         // defaultPolicy "deny": what no policy decided is dropped.
         set("denied", "type ifname"),
         set("denied_subnets", "type ipv4_addr; flags interval"),
+        set("denied_subnets6", "type ipv6_addr; flags interval"),
         set("opened_uplinks", "type ifname"),
         set("same_sandbox", "type ipv4_addr . ipv4_addr"),
+        set("opened_uplinks6", "type ifname"),
         set("subnets", "type ifname . ipv4_addr; flags interval"),
+        set("subnets6", "type ifname . ipv6_addr; flags interval"),
         set("masqueraded", "type ipv4_addr; flags interval"),
+        set("masqueraded6", "type ipv6_addr; flags interval"),
         set("gateways", "type ifname . ipv4_addr"),
+        set("gateways6", "type ifname . ipv6_addr"),
         set("gateway_addresses", "type ipv4_addr"),
+        set("gateway_addresses6", "type ipv6_addr"),
         set("tunnel_ports", "type inet_service"),
         set("tunnel_peers", "type ipv4_addr . inet_service"),
         map("egress", "type ifname . ipv4_addr : verdict"),
+        map("egress6", "type ifname . ipv6_addr : verdict"),
         map("ingress", "type ifname . ipv4_addr : verdict"),
+        map("ingress6", "type ifname . ipv6_addr : verdict"),
         // The output hook still sees the interface from before DNAT, so the host's own packets go by address alone.
         map("ingress_from_host", "type ipv4_addr : verdict"),
+        map("ingress_from_host6", "type ipv6_addr : verdict"),
         map("published", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service"),
         map("published_any", "type inet_proto . inet_service : ipv4_addr . inet_service"),
         // Several targets: a chain of the mapping chooses one.
@@ -87,6 +98,8 @@ const inet: BaseTable = {
                 "ct status dnat ip saddr . ip daddr @same_sandbox masquerade",
                 "oifname @networks ip saddr 127.0.0.0/8 masquerade",
                 'ip saddr @masqueraded oifname != @networks oifname != "lo" masquerade',
+                "ct status dnat oifname . ip6 saddr @subnets6 masquerade",
+                'ip6 saddr @masqueraded6 oifname != @networks oifname != "lo" masquerade',
             ],
         },
         // Stage 4: what no policy decided, or what policies allowed.
@@ -108,7 +121,12 @@ const inet: BaseTable = {
         // Stage 3: the ingress policies of the target; an allow goes on to `closing`.
         {
             name: "ingress_stage",
-            rules: ["oifname . ip daddr vmap @ingress", "oifname @denied drop", "goto closing"],
+            rules: [
+                "oifname . ip daddr vmap @ingress",
+                "oifname . ip6 daddr vmap @ingress6",
+                "oifname @denied drop",
+                "goto closing",
+            ],
         },
         {
             name: "forward",
@@ -117,13 +135,17 @@ const inet: BaseTable = {
                 // We switched IPv4 forwarding on for our networks only, so no connection begins by it between interfaces of
                 // others. Their own come back by it (containers of Docker, machines of libvirt), published ones go in by it.
                 "iifname @opened_uplinks oifname != @networks meta nfproto ipv4 ct status & dnat == 0 ct state new,invalid,untracked drop",
+                "iifname @opened_uplinks6 oifname != @networks meta nfproto ipv6 ct status & dnat == 0 ct state new,invalid,untracked drop",
                 "iifname != @networks oifname != @networks accept",
                 "ct state invalid drop",
                 "ct state established,related accept",
+                // Who has an address is asked on a bridge without connection tracking (RFC 4861), as ARP is.
+                `iifname . oifname @same_network ${neighbourDiscovery} accept`,
                 "iifname @internal iifname . oifname != @same_network drop",
                 "oifname @internal iifname . oifname != @same_network drop",
                 // Stage 2: the egress policies of the source; an allow goes on to `ingress_stage`.
                 "iifname . ip saddr vmap @egress",
+                "iifname . ip6 saddr vmap @egress6",
                 "iifname @denied drop",
                 "goto ingress_stage",
             ],
@@ -136,12 +158,17 @@ const inet: BaseTable = {
                 'iifname "lo" accept',
                 "ct state established,related accept",
                 "iifname != @networks ip daddr @gateway_addresses drop",
+                "iifname != @networks ip6 daddr @gateway_addresses6 drop",
                 "iifname != @networks accept",
                 "ct state invalid drop",
+                `${neighbourDiscovery} accept`,
                 "iifname @internal iifname . ip daddr != @gateways drop",
+                "iifname @internal iifname . ip6 daddr != @gateways6 drop",
                 "ip daddr @gateway_addresses iifname . ip daddr != @gateways drop",
+                "ip6 daddr @gateway_addresses6 iifname . ip6 daddr != @gateways6 drop",
                 "iifname @no_host_access drop",
                 "iifname . ip saddr vmap @egress",
+                "iifname . ip6 saddr vmap @egress6",
                 "iifname @denied drop",
             ],
         },
@@ -150,22 +177,34 @@ const inet: BaseTable = {
             hook: "type filter hook output priority 0",
             rules: [
                 "ct state established,related accept",
+                `${neighbourDiscovery} accept`,
                 "oifname @no_host_access ct status & dnat == 0 drop",
                 "ip daddr vmap @ingress_from_host",
+                "ip6 daddr vmap @ingress_from_host6",
+                // Link-local addresses: the same one may be on several networks, and is never translated.
+                "oifname . ip6 daddr vmap @ingress6",
                 // By subnet: behind DNAT the interface is still the one from before. A gateway's address is the host itself.
                 "ip daddr @denied_subnets ip daddr != @gateway_addresses drop",
+                "ip6 daddr @denied_subnets6 ip6 daddr != @gateway_addresses6 drop",
+                "ip6 daddr fe80::/10 oifname @denied drop",
             ],
         },
     ],
 };
 
-/** Stateless guard of each endpoint's bridge port: its own addresses only, and nothing but IPv4 and ARP. */
+/**
+ * Stateless guard of each endpoint's bridge port: its own addresses only, and nothing but IPv4, ARP and, where it has an
+ * address of it, IPv6.
+ */
 const bridge: BaseTable = {
     family: "bridge",
     sets: [
         set("endpoints", "type ifname"),
         set("macs", "type ifname . ether_addr"),
         set("sources", "type ifname . ipv4_addr"),
+        set("sources6", "type ifname . ipv6_addr"),
+        // nft 1.0.6 has no `icmpv6 taddr`: the target of an advertisement is behind the first 8 bytes (RFC 4861, 4.4).
+        set("advertised6", "typeof iifname . @th,64,128"),
         set("guarded", "type ifname"),
     ],
     chains: [
@@ -177,6 +216,11 @@ const bridge: BaseTable = {
                 "iifname . ether saddr != @macs drop",
                 "ether type ip iifname . ip saddr @sources accept",
                 "ether type arp iifname . arp saddr ip @sources accept",
+                // Nobody but the host leads out of a network, or gives addresses.
+                "icmpv6 type { nd-router-advert, nd-redirect } drop",
+                "icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @advertised6 drop",
+                "ether type ip6 udp sport 547 drop",
+                "ether type ip6 iifname . ip6 saddr @sources6 accept",
                 "drop",
             ],
         },
@@ -184,7 +228,11 @@ const bridge: BaseTable = {
             // Broadcasts are never routed, so no inet chain sees what they reach.
             name: "to_endpoint",
             hook: "type filter hook postrouting priority 300",
-            rules: ["oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop"],
+            rules: [
+                "oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
+                `oifname @guarded ${neighbourDiscovery} accept`,
+                "oifname @guarded ether type ip6 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
+            ],
         },
     ],
 };

@@ -1,7 +1,8 @@
 import type { Item } from "../kernel/item.js";
 import { restoreVersion } from "../kernel/restore.js";
-import type { BaseObject } from "../model/object.js";
+import type { BaseObject, OpenedIpv6 } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
+import { hasIpv6 } from "./dual-stack.js";
 import { hostPolicyItems } from "./host-policy.js";
 
 /** What the first object finds, to be put back with the last one. */
@@ -21,17 +22,36 @@ export function buildBase(facts: HostFacts): BaseObject {
 }
 
 /**
- * The same as it has to be by now: with what this provider installs when that is newer, and knowing whether somebody else
- * made a router of the host, or stopped it. The next operation brings it.
+ * The same as it has to be by now: with what this provider installs when that is newer, knowing whether somebody else made
+ * a router of the host, or stopped it, and with what IPv6 needs while a network has it. The next operation brings it.
  */
-export function upgradeBase(base: BaseObject, facts: HostFacts): BaseObject {
+export function updateBase(base: BaseObject, world: World, facts: HostFacts): BaseObject {
     const becameRouter = facts.isRouter && base.wasRouter !== true;
-    if (versionOf(base) >= restoreVersion && becameRouter === (base.becameRouter ?? false)) return base;
-    const { becameRouter: _, ...rest } = base;
+    const isIpv6 = hasIpv6(world);
+    const isSame =
+        versionOf(base) >= restoreVersion &&
+        becameRouter === (base.becameRouter ?? false) &&
+        isIpv6 === (base.openedIpv6 !== undefined);
+    if (isSame) return base;
+    const { becameRouter: _, openedIpv6, ...rest } = base;
     return {
         ...rest,
         ...(becameRouter ? { becameRouter } : {}),
+        ...(isIpv6 ? { openedIpv6: openedIpv6 ?? openIpv6(facts) } : {}),
         restoreVersion: Math.max(versionOf(base), restoreVersion),
+    };
+}
+
+/**
+ * Forwarding of IPv6 is one switch for all interfaces. While it is on, the kernel does not read router advertisements, and
+ * it drops the routes that came by them at once (rt6_purge_dflt_routers): where it did it is told to go on before.
+ */
+function openIpv6({ ipv6 }: HostFacts): OpenedIpv6 {
+    if (ipv6 === undefined || ipv6.isRouter) return { oldSysctls: {}, uplinks: [] };
+    const advertised = ipv6.advertised.map((name) => [`net/ipv6/conf/${name}/accept_ra`, "1"]);
+    return {
+        oldSysctls: { ...Object.fromEntries(advertised), "net/ipv6/conf/all/forwarding": "0" },
+        uplinks: ipv6.uplinks,
     };
 }
 
@@ -51,6 +71,10 @@ export function baseItems(base: BaseObject, world: World): Item[] {
     const networks = new Set(
         world.all("network").flatMap(({ bridge }) => (bridge?.isManaged ? [bridge.interfaceName] : [])),
     );
+    for (const name of base.openedIpv6?.uplinks ?? [])
+        items.push({ type: "element", family: "inet", set: "opened_uplinks6", key: [name] });
+    for (const [key, old] of Object.entries(base.openedIpv6?.oldSysctls ?? {}))
+        items.push({ type: "sysctl", key, value: key.endsWith("/accept_ra") ? "2" : "1", old });
     for (const name of base.openedUplinks) {
         if (!networks.has(name) && !base.becameRouter)
             items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });

@@ -15,17 +15,25 @@ import {
 } from "../model/object.js";
 import { isOfStack, parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
+import {
+    chooseIpv6Address,
+    ipv6AddressOf,
+    ipv6GuardItems,
+    ipv6LinkItems,
+    ipv6Routing,
+    ipv6SourcesOf,
+} from "./dual-stack.js";
 import { findVeth, foreignVethItems } from "./foreign-veth.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
-import { adopt, ipv4, labels, later, ref, shape, text } from "./schema.js";
+import { adopt, ipv4, ipv6, labels, later, ref, shape, text } from "./schema.js";
 
 const schema = shape({
     sandbox: ref("sandbox"),
     network: ref("network"),
     ipv4Address: ipv4.optional(),
-    ipv6Address: later("Networks are IPv4 yet."),
+    ipv6Address: ipv6.optional(),
     macAddress: text(parseMac).optional(),
     aliases: later("Names come with the DNS server; use the endpoint's address.", []),
     interfaceName: text(parseInterfaceName).optional(),
@@ -40,6 +48,7 @@ interface EndpointInputs {
     readonly sandbox: RefValue;
     readonly network: RefValue;
     readonly ipv4Address?: string;
+    readonly ipv6Address?: string;
     readonly macAddress?: string;
     readonly interfaceName?: string;
     readonly gatewayPriority: number | "never";
@@ -193,6 +202,7 @@ function routing(object: EndpointObject, sandbox: SandboxObject, network: Networ
         { type: "route", ...at, to: network.subnet, source: object.ipv4Address },
         { type: "route", ...at, to: "default", via: network.gateway },
         { type: "rule", netns: at.netns, priority: object.routingTable, from: object.ipv4Address, table: at.table },
+        ...ipv6Routing(object, sandbox, network),
     ];
 }
 
@@ -202,7 +212,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
     schema,
     replaces: ["sandbox", "network"],
     refers: [],
-    chosen: ["ipv4Address", "macAddress", "interfaceName"],
+    chosen: ["ipv4Address", "ipv6Address", "macAddress", "interfaceName"],
 
     build(raw, context) {
         const inputs = raw as unknown as EndpointInputs;
@@ -223,6 +233,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
             sandbox: sandbox.key,
             network: network.key,
             ipv4Address,
+            ipv6Address: chooseIpv6Address(inputs.ipv6Address, ipv4Address, network, context),
             macAddress:
                 found?.macAddress ??
                 (foreignVeth && previous?.macAddress) ??
@@ -270,19 +281,23 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 alias: linkAlias(`linuxnet endpoint ${object.name} (${makerOf(object).stack})`),
             },
             { type: "address", link: `link ${object.key}`, ...address },
+            ...ipv6LinkItems(object, sandbox, network),
         ];
         return [
             guard("endpoints", port),
             guard("macs", port, object.macAddress),
             guard("sources", port, object.ipv4Address),
+            ...ipv6GuardItems(object, network, port),
             ...endpointPolicyItems(object, network, world),
             ...(object.foreignVeth === undefined
                 ? ownLinks()
                 : foreignVethItems(object.foreignVeth, interfaceOf(network), address)),
             ...routing(object, sandbox, network),
             // The next holder of the address must not inherit connections: those it opened, and those that led to it.
-            { type: "flows", filter: ["-s", object.ipv4Address], cut: "when removed" },
-            { type: "flows", filter: ["-r", object.ipv4Address], cut: "when removed" },
+            ...[object.ipv4Address, ...ipv6SourcesOf(object, network)].flatMap((own): Item[] => [
+                { type: "flows", filter: ["-s", own], cut: "when removed" },
+                { type: "flows", filter: ["-r", own], cut: "when removed" },
+            ]),
         ];
     },
 
@@ -295,9 +310,10 @@ export const endpoint: ObjectKind<EndpointObject> = {
 
     dependents: (object, world) => world.mappingsOf(object.key),
 
-    outputs: (object) => ({
+    outputs: (object, world) => ({
         address: object.ipv4Address,
         ipv4Address: object.ipv4Address,
+        ipv6Address: ipv6AddressOf(object, world.get("network", object.network)),
         macAddress: object.macAddress,
         interfaceName: object.interfaceName,
         hostInterface: hostInterfaceOf(object),

@@ -10,21 +10,19 @@ import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./
 const keyword = z.literal(["any", "host", "internal", "external"]);
 const peerRef = ref("endpoint", "sandbox", "network");
 const peer = z.union([peerRef, keyword, addressOrCidr], {
-    error: ({ input }) =>
-        typeof input === "string" && input.includes(":")
-            ? "IPv6 is not supported yet; give an IPv4 address or CIDR"
-            : 'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
+    error: () =>
+        'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
 });
 
 const protocol = z.union(
     [
-        z.literal(["tcp", "udp", "sctp", "icmp", "esp", "ah", "gre"]),
+        z.literal(["tcp", "udp", "sctp", "icmp", "icmpv6", "esp", "ah", "gre"]),
         z
             .int()
             .min(1, "an IANA protocol number from 1 to 255 is expected")
             .max(255, "an IANA protocol number from 1 to 255 is expected"),
     ],
-    '"tcp", "udp", "sctp", "icmp" or an IANA protocol number is expected',
+    '"tcp", "udp", "sctp", "icmp", "icmpv6" or an IANA protocol number is expected',
 );
 
 /** A port or range of the target, with a protocol of its own or without: `5432`, `"8000-8010"`, `"53/udp"`. */
@@ -67,7 +65,7 @@ const rule = (direction: "from" | "to") =>
 function takesPorts(protocols: unknown): boolean {
     return (
         !Array.isArray(protocols) ||
-        protocols.every((each) => typeof each !== "number" && !["icmp", "esp", "ah", "gre"].includes(each))
+        protocols.every((each) => typeof each !== "number" && !["icmp", "icmpv6", "esp", "ah", "gre"].includes(each))
     );
 }
 

@@ -18,10 +18,28 @@ import { interfaceOf, type NetworkObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
+import { bridgeItems, chooseIpv6Half, ipv6Memberships } from "./dual-stack.js";
 import { adviseOnOverlap, findBridge, foreignBridgeItems, surveyBridge } from "./foreign-bridge.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
-import { addressRange, adopt, cidr, ipv4, labels, later, many, mtu, one, ref, shape, text } from "./schema.js";
+import {
+    address,
+    addressRange,
+    adopt,
+    cidr,
+    ipv4,
+    labels,
+    later,
+    many,
+    mtu,
+    ofFamily,
+    one,
+    type PerFamily,
+    perFamily,
+    ref,
+    shape,
+    text,
+} from "./schema.js";
 
 const driver = z.literal(
     "bridge",
@@ -32,12 +50,12 @@ const schema = shape({
     host: ref("host"),
     name: z.string().min(1, "must not be empty").max(63, "must have at most 63 characters").optional(),
     driver: driver.default("bridge"),
-    subnet: one(cidr),
-    gateway: one(ipv4).optional(),
+    subnet: perFamily(cidr),
+    gateway: perFamily(address).optional(),
     ipRange: one(addressRange).optional(),
     reserved: many(ipv4).default([]),
     ipv4: later("Every network has IPv4.", true),
-    ipv6: later("Leave it out.", false),
+    ipv6: z.boolean().optional(),
     internal: z.boolean().default(false),
     hostAccess: z.boolean().optional(),
     isolateEndpoints: z.boolean().default(false),
@@ -66,6 +84,14 @@ const schema = shape({
     .refine(({ interfaceName, existing }) => existing !== true || interfaceName !== undefined, {
         path: ["existing"],
         message: "needs interfaceName, the bridge to use",
+    })
+    .refine(({ ipv6, subnet }) => ipv6 !== false || !Array.isArray(subnet), {
+        path: ["ipv6"],
+        message: "is false, and subnet has one for IPv6; leave one of them out",
+    })
+    .refine(({ existing, ipv6, subnet }) => existing !== true || !(ipv6 === true || Array.isArray(subnet)), {
+        path: ["existing"],
+        message: "leaves IPv6 to others; give the IPv4 subnet alone",
     })
     .refine(
         ({ existing, internal, isolateEndpoints, hostAccess, defaultPolicy, directAccess }) =>
@@ -103,6 +129,24 @@ interface NetworkInputs {
     readonly attachable: boolean;
     readonly interfaceName?: string;
     readonly labels: Record<string, string>;
+}
+
+type PerFamilyInputs = { readonly subnet: PerFamily; readonly gateway?: PerFamily };
+
+/** The inputs with those of IPv4 alone. */
+function ofIpv4(raw: Record<string, unknown>): NetworkInputs {
+    const { subnet, gateway } = raw as PerFamilyInputs;
+    return { ...raw, subnet: ofFamily(subnet, 4), gateway: ofFamily(gateway, 4) } as unknown as NetworkInputs;
+}
+
+/** What the inputs say of IPv6. */
+function ofIpv6(raw: Record<string, unknown>) {
+    const { subnet, gateway } = raw as PerFamilyInputs;
+    return {
+        ipv6: raw["ipv6"] as boolean | undefined,
+        subnet: ofFamily(subnet, 6),
+        gateway: ofFamily(gateway, 6),
+    };
 }
 
 /** The largest packet that leaves over the default route unfragmented. */
@@ -198,6 +242,7 @@ function memberships(network: NetworkObject): Item[] {
             ? [element("denied", name), element("denied_subnets", network.subnet)]
             : []),
         ...(network.masquerade && !network.internal ? [element("masqueraded", network.subnet)] : []),
+        ...ipv6Memberships(network, name, macOfIpv4(network.gateway)),
     ];
 }
 
@@ -210,9 +255,9 @@ export const network: ObjectKind<NetworkObject> = {
     chosen: ["name", "gateway", "interfaceName", "mtu"],
 
     build(raw, context) {
-        const inputs = raw as unknown as NetworkInputs;
+        const inputs = ofIpv4(raw);
         const { previous } = context;
-        const found = previous === undefined ? findBridge(raw, context) : undefined;
+        const found = previous === undefined ? findBridge({ ...inputs }, context) : undefined;
         const bridge = found?.bridge ?? previous?.bridge;
         if (
             previous !== undefined &&
@@ -231,6 +276,8 @@ export const network: ObjectKind<NetworkObject> = {
         const holder = context.world.endpointsOf(context.key).find((endpoint) => endpoint.ipv4Address === gateway);
         if (holder !== undefined)
             throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
+        const mtuBytes = inputs.mtu ?? found?.mtuBytes ?? previous?.mtuBytes ?? uplinkMtu(context.facts);
+        const ipv6 = chooseIpv6Half(ofIpv6(raw), { subnet: inputs.subnet, gateway, mtuBytes, bridge }, context);
         return defined({
             schemaVersion: 1,
             kind: "network",
@@ -244,6 +291,7 @@ export const network: ObjectKind<NetworkObject> = {
             gateway,
             ipRange: inputs.ipRange,
             reserved: inputs.reserved,
+            ipv6,
             internal: inputs.internal,
             isolateEndpoints: inputs.isolateEndpoints,
             masquerade: inputs.masquerade,
@@ -251,14 +299,14 @@ export const network: ObjectKind<NetworkObject> = {
             hostAccess: inputs.hostAccess === false ? false : undefined,
             defaultPolicy: inputs.defaultPolicy === "deny" ? "deny" : undefined,
             directAccess: inputs.directAccess === true ? true : undefined,
-            mtuBytes: inputs.mtu ?? found?.mtuBytes ?? previous?.mtuBytes ?? uplinkMtu(context.facts),
+            mtuBytes,
             bridge,
         }) as NetworkObject;
     },
 
-    twins: (inputs, { world }) => world.all("network").filter(({ subnet }) => subnet === inputs["subnet"]),
+    twins: (inputs, { world }) => world.all("network").filter(({ subnet }) => subnet === ofIpv4(inputs).subnet),
 
-    survey: (inputs, _world, facts) => surveyBridge(inputs, facts),
+    survey: (inputs, _world, facts) => surveyBridge({ ...ofIpv4(inputs) }, facts),
 
     items(object, world) {
         const gatewayAddress = withPrefix(object.gateway, parseIpv4Cidr(object.subnet));
@@ -273,11 +321,12 @@ export const network: ObjectKind<NetworkObject> = {
             value,
             link,
         });
+        const mac = macOfIpv4(object.gateway);
         return [
             {
                 type: "bridge",
                 name: object.key,
-                mac: macOfIpv4(object.gateway),
+                mac,
                 mtuBytes: effectiveMtu(object, world),
                 alias: linkAlias(`linuxnet network ${object.name} (${makerOf(object).stack})`),
             },
@@ -288,6 +337,7 @@ export const network: ObjectKind<NetworkObject> = {
                 address: gatewayAddress,
             },
             ...memberships(object),
+            ...bridgeItems(object, mac),
             sysctl("forwarding", "1"),
             // For 127.0.0.1:<published port>; the ruleset's guard_loopback is there before.
             sysctl("route_localnet", "1"),
@@ -297,7 +347,7 @@ export const network: ObjectKind<NetworkObject> = {
     },
 
     *affects(object, world) {
-        if (object.bridge?.isManaged) yield "base";
+        if (object.bridge?.isManaged || object.ipv6 !== undefined) yield "base";
         for (const endpoint of world.endpointsOf(object.key)) {
             yield endpoint.key;
             yield endpoint.sandbox;
@@ -313,8 +363,8 @@ export const network: ObjectKind<NetworkObject> = {
         subnet: object.subnet,
         internal: object.internal,
         gateway: object.gateway,
-        subnets: [object.subnet],
-        gateways: [object.gateway],
+        subnets: [object.subnet, ...(object.ipv6 === undefined ? [] : [object.ipv6.subnet])],
+        gateways: [object.gateway, ...(object.ipv6 === undefined ? [] : [object.ipv6.gateway])],
         interfaceName: interfaceOf(object),
         mtu: object.mtuBytes,
     }),

@@ -185,6 +185,10 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
                 `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others. A tunnel needs a network with a bridge of its own.`,
             );
         }
+        if (network.ipv6 !== undefined)
+            throw new Refusal(
+                `network "${network.name}" has IPv6, and tunnels carry IPv4 only yet. Leave IPv6 out there.`,
+            );
         const local = chooseLocal(inputs, context);
         refuseConflicts(inputs, network, local, context);
         return {

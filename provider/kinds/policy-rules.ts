@@ -1,5 +1,6 @@
 import type { Item } from "../kernel/item.js";
 import { nftString } from "../kernel/nft.js";
+import { isIpv6 } from "../model/ipv6.js";
 import {
     type EndpointObject,
     type FirewallPolicyObject,
@@ -13,6 +14,7 @@ import {
 import { formatPortRange } from "../model/port-range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { ipv6SourcesOf } from "./dual-stack.js";
 
 export type Direction = "ingress" | "egress";
 
@@ -62,6 +64,8 @@ export function refuseUnguarded(network: NetworkObject, policy: string): never {
 /** Whose chain it is: an endpoint's on this network, or the host's own. */
 type Side = NetworkObject | "host";
 
+const hasIpv6 = (side: Side) => side === "host" || side.ipv6 !== undefined;
+
 /** How a peer looks on the wire, and whether an allow of it opens a path between two networks. */
 interface PeerMatch {
     readonly match: string;
@@ -69,11 +73,16 @@ interface PeerMatch {
 }
 
 function matchPeer(peer: Peer, direction: Direction, side: Side, world: World): PeerMatch[] {
-    const [interfaceName, index, address] =
-        direction === "ingress" ? ["iifname", "iif", "ip saddr"] : ["oifname", "oif", "ip daddr"];
+    const [interfaceName, index, field] =
+        direction === "ingress" ? ["iifname", "iif", "saddr"] : ["oifname", "oif", "daddr"];
     const plain = (match: string): PeerMatch[] => [{ match, opensPath: false }];
     const opensPath = (network: string) => side !== "host" && network !== side.key;
-    if ("cidr" in peer) return plain(peer.cidr === "0.0.0.0/0" ? "" : `${address} ${peer.cidr.replace(/\/32$/, "")}`);
+    const at = (address: string) => `${isIpv6(address) ? "ip6" : "ip"} ${field} ${address}`;
+    if ("cidr" in peer) {
+        if (peer.cidr === "::/0") return plain("meta nfproto ipv6");
+        if (peer.cidr === "0.0.0.0/0") return plain(hasIpv6(side) ? "meta nfproto ipv4" : "");
+        return plain(at(peer.cidr.replace(isIpv6(peer.cidr) ? /\/128$/ : /\/32$/, "")));
+    }
     if ("keyword" in peer) {
         switch (peer.keyword) {
             case "any":
@@ -90,16 +99,22 @@ function matchPeer(peer: Peer, direction: Direction, side: Side, world: World): 
     if (other !== undefined) {
         return [{ match: `${interfaceName} ${nftString(interfaceOf(other))}`, opensPath: opensPath(other.key) }];
     }
-    return endpointsUnder(peer.object, world).map((endpoint) => ({
-        match: `${interfaceName} ${nftString(interfaceAt(endpoint, world))} ${address} ${endpoint.ipv4Address}`,
-        opensPath: opensPath(endpoint.network),
-    }));
+    return endpointsUnder(peer.object, world).flatMap((endpoint) => {
+        const other = world.get("network", endpoint.network);
+        const addresses = [endpoint.ipv4Address, ...(other === undefined ? [] : ipv6SourcesOf(endpoint, other))];
+        return addresses.map((address) => ({
+            match: `${interfaceName} ${nftString(interfaceAt(endpoint, world))} ${at(address)}`,
+            opensPath: opensPath(endpoint.network),
+        }));
+    });
 }
 
 /** One match for each protocol, port and range: anonymous sets of intervals slow every later change (nft). */
 function matchPorts(rule: PolicyRule): string[] {
     if (rule.ports.length === 0) {
-        return rule.protocols.length === 0 ? [""] : rule.protocols.map((protocol) => `meta l4proto ${protocol}`);
+        return rule.protocols.length === 0
+            ? [""]
+            : rule.protocols.map((protocol) => `meta l4proto ${protocol === "icmpv6" ? 58 : protocol}`);
     }
     return rule.ports.flatMap(({ range, protocol }) => {
         const protocols = protocol !== undefined ? [protocol] : rule.protocols.length > 0 ? rule.protocols : ["tcp"];
@@ -153,6 +168,7 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
     const items: Item[] = [];
     const targets = [endpoint.key, endpoint.sandbox, endpoint.network];
     const ingress = policiesOn(targets, "ingress", world);
+    const own6 = ipv6SourcesOf(endpoint, network);
     const element = (set: string, key: string[], chain: string): Item => ({
         type: "element",
         family: "inet",
@@ -166,6 +182,8 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
             { type: "chain", name: chain, rules: renderChain(ingress, "ingress", network, world) },
             element("ingress", [interfaceOf(network), endpoint.ipv4Address], chain),
             element("ingress_from_host", [endpoint.ipv4Address], chain),
+            ...own6.map((address) => element("ingress6", [interfaceOf(network), address], chain)),
+            ...own6.slice(0, 1).map((address) => element("ingress_from_host6", [address], chain)),
         );
     }
     if (ingress.length > 0 || network.defaultPolicy === "deny") {
@@ -177,6 +195,7 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
         items.push(
             { type: "chain", name: chain, rules: renderChain(egress, "egress", network, world) },
             element("egress", [interfaceOf(network), endpoint.ipv4Address], chain),
+            ...own6.map((address) => element("egress6", [interfaceOf(network), address], chain)),
         );
     }
     return items;

@@ -6,6 +6,7 @@ import type { EndpointObject, ForeignNamespace, SandboxObject } from "../model/o
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { ipv6DefaultRoute } from "./dual-stack.js";
 import { endpointAddressKey } from "./endpoint.js";
 import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
@@ -72,12 +73,16 @@ function findNamespace(
     return { hasDefaultRoute: previous?.joined?.hasDefaultRoute ?? hasDefaultRoute ?? false, oldSysctls };
 }
 
-/** The endpoint that gives a sandbox its default route: highest priority, ties by the network's name; internal never. */
-function defaultRouteOf(object: SandboxObject, world: World): EndpointObject | undefined {
+/**
+ * The endpoint that gives a sandbox its default route of a family: highest priority, ties by the network's name; internal
+ * never.
+ */
+function defaultRouteOf(object: SandboxObject, world: World, family: 4 | 6): EndpointObject | undefined {
     const networkName = (endpoint: EndpointObject) => world.get("network", endpoint.network)?.name ?? "";
     const candidates = world.endpointsOf(object.key).filter((endpoint) => {
-        const internal = world.get("network", endpoint.network)?.internal ?? true;
-        return !internal && endpoint.gatewayPriority !== "never";
+        const network = world.get("network", endpoint.network);
+        const leadsOut = network?.internal === false && (family === 4 || network.ipv6 !== undefined);
+        return leadsOut && endpoint.gatewayPriority !== "never";
     });
     const priority = (endpoint: EndpointObject) => Number(endpoint.gatewayPriority);
     return candidates.sort(
@@ -143,7 +148,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
                 items.push({ type: "element", family: "inet", set: "same_sandbox", key: [from, to] });
             }
         }
-        const endpoint = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world);
+        const endpoint = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world, 4);
         const network = world.get("network", endpoint?.network ?? "");
         if (endpoint !== undefined && network !== undefined) {
             const { interfaceName: dev } = endpoint;
@@ -160,6 +165,10 @@ export const sandbox: ObjectKind<SandboxObject> = {
                 ...(joined === undefined ? {} : { isShared: true }),
             });
         }
+        const endpoint6 = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world, 6);
+        const network6 = world.get("network", endpoint6?.network ?? "");
+        if (endpoint6 !== undefined && network6 !== undefined)
+            items.push(...ipv6DefaultRoute(endpoint6, object, network6, "main"));
         return items;
     },
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
+import { formatIpv6, isIpv6, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import { type Kind, kindTitles } from "../model/kind.js";
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
@@ -34,16 +35,49 @@ export function many<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>[]> {
     return z.preprocess((value) => (Array.isArray(value) || value === undefined ? value : [value]), list) as never;
 }
 
-/** A list of at most one: the second is an address family that comes later. */
+/** One text, for IPv4, or two, one of each family; two are stored in this order. */
+export type PerFamily = string | readonly [string, string];
+
+const twoFamilies = "one value for IPv4 is expected, or one for IPv4 and one for IPv6";
+const noIpv6Alone = "IPv6 alone is not supported yet; give a list of one for IPv4 and one for IPv6";
+
+/** One of each family: a single value is IPv4's. */
+export function perFamily(schema: z.ZodType<string>): z.ZodType<PerFamily> {
+    const parse = (given: unknown, context: z.core.$RefinementCtx) => {
+        const refuse = (message: string) => {
+            context.issues.push({ code: "custom", message, input: given });
+            return z.NEVER;
+        };
+        const list: unknown[] = Array.isArray(given) ? given : [given];
+        const results = list.map((each) => known(schema).safeParse(each));
+        results.forEach(({ error }, i) => {
+            for (const { path, ...issue } of error?.issues ?? [])
+                context.issues.push({ ...issue, path: list === given ? [i, ...path] : path } as z.core.$ZodRawIssue);
+        });
+        const values = results.flatMap(({ data }) => data ?? []);
+        if (values.length < results.length) return z.NEVER;
+        const [first, second] = values.includes(unknown) ? values : values.sort((a, b) => familyOf(a) - familyOf(b));
+        if (first === undefined || values.length > 2) return refuse(twoFamilies);
+        if (first === unknown || second === unknown) return second === undefined ? first : [first, second];
+        if (second === undefined) return isIpv6(first) ? refuse(noIpv6Alone) : first;
+        return familyOf(first) < familyOf(second) ? [first, second] : refuse(twoFamilies);
+    };
+    return z.unknown().transform(parse) as never;
+}
+
+const familyOf = (value: string) => (isIpv6(value) ? 6 : 4);
+
+/** What is given for one of the families. */
+export function ofFamily(values: PerFamily | undefined, family: 4 | 6): string | undefined {
+    return (typeof values === "string" ? [values] : (values ?? [])).find((each) => familyOf(each) === family);
+}
+
+/** A list of at most one. */
 export function one<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>> {
     const unwrap = (value: unknown, context: z.core.$RefinementCtx) => {
         if (!Array.isArray(value)) return value;
         if (value.length === 1) return value[0];
-        context.issues.push({
-            code: "custom",
-            message: "one value is expected; a second one, for IPv6, is not supported yet",
-            input: value,
-        });
+        context.issues.push({ code: "custom", message: "one value is expected", input: value });
         return z.NEVER;
     };
     return z.preprocess(unwrap, known(schema)) as never;
@@ -59,19 +93,28 @@ export function later(instead: string, defaultValue?: unknown): z.ZodType {
 }
 
 const noIpv6 = (value: string) => {
-    if (value.includes(":")) throw new Error(`"${value}" is IPv6, which is not supported yet; give an IPv4 one`);
+    if (isIpv6(value))
+        throw new Error(`"${value}" is IPv6, where automatic addresses follow the IPv4 ones; give an IPv4 range`);
     return value;
 };
 
 export const ipv4 = text((value) => {
-    parseIpv4(noIpv6(value));
+    parseIpv4(value);
     return value;
 });
-export const cidr = text((value) => parseIpv4Cidr(noIpv6(value)).text);
-/** An address becomes the network of itself alone. */
+export const ipv6 = text((value) => formatIpv6(parseIpv6(value)));
+/** An address of either family. */
+export const address = text((value) => {
+    if (isIpv6(value)) return formatIpv6(parseIpv6(value));
+    parseIpv4(value);
+    return value;
+});
+/** A network of either family. */
+export const cidr = text((value) => (isIpv6(value) ? parseIpv6Cidr(value) : parseIpv4Cidr(value)).text);
+/** An address of either family becomes the network of itself alone. */
 export const addressOrCidr = text((value) => {
-    const network = noIpv6(value).includes("/") ? value : `${value}/32`;
-    return parseIpv4Cidr(network).text;
+    if (isIpv6(value)) return parseIpv6Cidr(value.includes("/") ? value : `${value}/128`).text;
+    return parseIpv4Cidr(value.includes("/") ? value : `${value}/32`).text;
 });
 export const addressRange = text((value) => {
     parseIpv4Range(noIpv6(value));

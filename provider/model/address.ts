@@ -1,8 +1,10 @@
-/** An inclusive range of IPv4 addresses as unsigned numbers. */
-export interface Ipv4Range {
-    readonly first: number;
-    readonly last: number;
+/** An inclusive range of addresses as unsigned numbers. */
+export interface AddressRange<T extends number | bigint> {
+    readonly first: T;
+    readonly last: T;
 }
+
+export type Ipv4Range = AddressRange<number>;
 
 /** An IPv4 network in CIDR notation, taken apart. */
 export interface Ipv4Cidr extends Ipv4Range {
@@ -61,16 +63,16 @@ export function parseIpv4Range(text: string): Ipv4Range {
     return range;
 }
 
-export function contains(outer: Ipv4Range, inner: Ipv4Range): boolean {
+export function contains<T extends number | bigint>(outer: AddressRange<T>, inner: AddressRange<T>): boolean {
     return outer.first <= inner.first && inner.last <= outer.last;
 }
 
-export function overlaps(a: Ipv4Range, b: Ipv4Range): boolean {
+export function overlaps<T extends number | bigint>(a: AddressRange<T>, b: AddressRange<T>): boolean {
     return a.first <= b.last && b.first <= a.last;
 }
 
 /** The prefix length of an address's network, as `172.20.0.1/24` needs it. */
-export function withPrefix(address: string, cidr: Ipv4Cidr): string {
+export function withPrefix(address: string, cidr: { readonly prefixLength: number }): string {
     return `${address}/${cidr.prefixLength}`;
 }
 

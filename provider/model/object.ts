@@ -37,6 +37,8 @@ export interface NetworkObject extends ObjectBase<"network"> {
     readonly gateway: string;
     readonly ipRange?: string;
     readonly reserved: readonly string[];
+    /** Absent: IPv4 only. */
+    readonly ipv6?: { readonly subnet: string; readonly gateway: string };
     readonly internal: boolean;
     readonly isolateEndpoints: boolean;
     readonly masquerade: boolean;
@@ -76,6 +78,8 @@ export interface EndpointObject extends ObjectBase<"endpoint"> {
     readonly sandbox: string;
     readonly network: string;
     readonly ipv4Address: string;
+    /** On a network with IPv6, when it is not the one that has the IPv4 address's number (`ipv6AddressOf`). */
+    readonly ipv6Address?: string;
     readonly macAddress: string;
     readonly interfaceName: string;
     /** Highest gives the sandbox its default route. */
@@ -181,10 +185,12 @@ export type HostObject =
     | FirewallPolicyObject
     | OverlayTunnelObject;
 
-/** An interface's switch as it was before the first object, and as it comes back after the last one. */
-export interface OldSysctl {
-    readonly key: string;
-    readonly value: string;
+/** IPv6 forwarding of a host, which is one switch for all of its interfaces, as the first network with IPv6 found it. */
+export interface OpenedIpv6 {
+    /** Keys below /proc/sys that were written over, and their values; none when the host forwards IPv6 by itself. */
+    readonly oldSysctls: Readonly<Record<string, string>>;
+    /** Interfaces of others between which the host forwards now. */
+    readonly uplinks: readonly string[];
 }
 
 /**
@@ -201,6 +207,8 @@ export interface BaseObject {
     readonly wasRouter?: boolean;
     /** `net.ipv4.ip_forward` was switched on after the first object: what others route is theirs to decide. @default false */
     readonly becameRouter?: boolean;
+    /** There while a network has IPv6. */
+    readonly openedIpv6?: OpenedIpv6;
     /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
     readonly loadedBridgeNetfilter: boolean;
     readonly madeNetnsDirectory: boolean;

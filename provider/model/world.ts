@@ -1,4 +1,4 @@
-import type { Ipv4Range } from "./address.js";
+import type { AddressRange, Ipv4Range } from "./address.js";
 import {
     type BaseObject,
     type EndpointObject,
@@ -60,6 +60,23 @@ export interface ClientPorts extends PortRange {
     readonly reserved: readonly PortRange[];
 }
 
+/** What a host with IPv6 has of it. */
+export interface Ipv6Facts {
+    /** Networks that interfaces of others have addresses in or lead to, without link-local ones and default routes. */
+    readonly subnets: readonly {
+        readonly text: string;
+        readonly interfaceName: string;
+        readonly range: AddressRange<bigint>;
+    }[];
+    readonly isRouter: boolean;
+    /** Interfaces with a route that came by router advertisement, read by the kernel. */
+    readonly advertised: readonly string[];
+    /** Interfaces of others that are no bridges. */
+    readonly uplinks: readonly string[];
+    /** The host's own prefix for networks without a subnet (RFC 4193), a /48. */
+    readonly localPrefix: string;
+}
+
 /** What a host is without our objects, read once when connecting. */
 export interface HostFacts {
     readonly machineId: string;
@@ -74,6 +91,8 @@ export interface HostFacts {
     readonly isRouter: boolean;
     /** Ports that the kernel hands out to clients. */
     readonly clientPorts?: ClientPorts;
+    /** Absent: IPv6 is switched off. */
+    readonly ipv6?: Ipv6Facts;
     /** Ports that a transaction found processes listening on; none is known before. */
     readonly busyPorts?: ReadonlySet<number>;
     readonly hasNetnsDirectory: boolean;

@@ -8,10 +8,17 @@ import { inside, type Place } from "./traffic.js";
 /** Outputs that the tests look at, by kind. */
 interface Outputs {
     readonly host: { readonly machineId: string; readonly underlayAddress: string };
-    readonly network: { readonly gateway: string; readonly interfaceName: string; readonly mtu: number };
+    readonly network: {
+        readonly gateway: string;
+        readonly subnets: readonly string[];
+        readonly gateways: readonly string[];
+        readonly interfaceName: string;
+        readonly mtu: number;
+    };
     readonly sandbox: { readonly name: string; readonly namespace: string };
     readonly endpoint: {
         readonly address: string;
+        readonly ipv6Address?: string;
         readonly macAddress: string;
         readonly interfaceName: string;
         readonly hostInterface: string;

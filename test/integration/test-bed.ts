@@ -61,7 +61,14 @@ export function layTestBed(count = 1): TestBed {
         },
         async routeOutside(...subnets) {
             const change = (verb: string) =>
-                bed.client.exec(subnets.map((each) => `ip route ${verb} ${each} via ${bed.host.address}`).join(" && "));
+                bed.client.exec(
+                    subnets
+                        .map(
+                            (each) =>
+                                `ip route ${verb} ${each} via ${each.includes(":") ? bed.host.ipv6Address : bed.host.address}`,
+                        )
+                        .join(" && "),
+                );
             await change("add");
             return { [Symbol.asyncDispose]: async () => void (await change("del")) };
         },

@@ -32,15 +32,17 @@ const net = require("node:net"), dgram = require("node:dgram");
 let starting = ports.length;
 const started = () => { if (--starting === 0) console.log("ready"); };
 for (const entry of ports) {
-    const [protocol, port, address = "0.0.0.0"] = entry.split(":");
+    const [, protocol, version, port, given] = /^(tcp|udp)(6?):(\\d+)(?::(.*))?$/.exec(entry);
+    const address = given ?? (version === "6" ? "::" : "0.0.0.0");
     if (protocol === "tcp") {
         net.createServer((socket) => {
             const from = socket.remoteAddress.replace("::ffff:", "");
             socket.on("error", () => socket.destroy());
             socket.on("data", () => socket.write(name + " to " + from + "\\n"));
-        }).listen(Number(port), address, started);
+        }).listen({ port: Number(port), host: address, ipv6Only: true }, started);
     } else {
-        const socket = dgram.createSocket("udp4");
+        const type = address.includes(":") ? "udp6" : "udp4";
+        const socket = dgram.createSocket({ type, ipv6Only: type === "udp6" });
         socket.on("message", (_data, { address, port }) => {
             console.log("got " + _data + " from " + address);
             socket.send(name + " to " + address, port, address, () => undefined);
@@ -52,7 +54,7 @@ for (const entry of ports) {
 
 /**
  * Starts a server that answers everybody with its name and with the address it sees: `web to 198.18.0.2`.
- * @param ports `tcp:80`, `udp:53`, `tcp:80:127.0.0.1`
+ * @param ports `tcp:80`, `udp:53`, `tcp:80:127.0.0.1`; over IPv6 `tcp6:80`, `udp6:53`
  */
 export async function serve(place: Place, name: string, ...ports: string[]): Promise<LabProcess> {
     const server = await place.machine.spawn(node(serverScript, [name, ...ports]), { sandbox: place.sandbox });
@@ -67,7 +69,8 @@ const words = { ECONNREFUSED: "refused", ECONNRESET: "refused", EHOSTUNREACH: "u
 const word = (error) => words[error.code] ?? error.code;
 const ask = (question) => new Promise((resolve) => {
     const [protocol, target, , source] = question.split(" ");
-    const [host, port] = target.split(":");
+    const [, inBrackets, plain, port] = /^(?:\\[(.*)\\]|([^:]*))(?::(\\d+))?$/.exec(target) ?? [];
+    const host = inBrackets ?? plain ?? target;
     const timer = setTimeout(() => resolve("nothing"), Number(timeout));
     const answer = (text) => { clearTimeout(timer); resolve(String(text).trim()); };
     if (protocol === "icmp") {
@@ -75,7 +78,7 @@ const ask = (question) => new Promise((resolve) => {
             answer(!error ? "reply" : /nreachable|rohibited|iltered/.test(stdout) ? "unreachable" : "nothing");
         });
     } else if (protocol === "udp") {
-        const socket = dgram.createSocket("udp4");
+        const socket = dgram.createSocket(host.includes(":") ? "udp6" : "udp4");
         socket.on("error", (error) => answer(word(error)));
         socket.on("message", answer);
         const failed = (error) => { if (error) answer(word(error)); };
@@ -97,7 +100,7 @@ Promise.all(questions.map(async (question) => [question, await ask(question)])).
 `;
 
 /**
- * Asks from one place, all questions at once: `tcp 172.20.0.2:80`, `udp 172.20.0.2:53`, `icmp 172.20.0.1`, each also
+ * Asks from one place, all questions at once: `tcp 172.20.0.2:80`, `udp [fd00::2]:53`, `icmp 172.20.0.1`, each also
  * with ` from <own address>`. The answer of each is the server's, "reply" to a ping, "refused" (reset), "unreachable"
  * (an ICMP error, also a reject), or "nothing".
  */

@@ -385,6 +385,8 @@ const repairs: [keyof Cases, object, readonly string[]][] = [
             "nft add set bridge linuxnet endpoints { type ifname; }",
             "nft add set bridge linuxnet macs { type ifname . ether_addr; }",
             "nft add set bridge linuxnet sources { type ifname . ipv4_addr; }",
+            "nft add set bridge linuxnet sources6 { type ifname . ipv6_addr; }",
+            "nft add set bridge linuxnet advertised6 { typeof iifname . @th,64,128; }",
             "nft add set bridge linuxnet guarded { type ifname; }",
             "nft add chain bridge linuxnet to_endpoint",
             "nft flush chain bridge linuxnet to_endpoint",
@@ -392,6 +394,8 @@ const repairs: [keyof Cases, object, readonly string[]][] = [
             "nft add chain bridge linuxnet to_endpoint { type filter hook postrouting priority 300; policy accept; }",
             "nft flush chain bridge linuxnet to_endpoint",
             'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop comment "#d31fc313"',
+            'nft add rule bridge linuxnet to_endpoint oifname @guarded icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment "#6813fd16"',
+            'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip6 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop comment "#3f077b77"',
         ],
     ],
     [

@@ -2,6 +2,7 @@ import type { Item } from "../../../provider/kernel/item.js";
 import { buildBase } from "../../../provider/kinds/base.js";
 import { affectedBy, itemsOf, objectKinds } from "../../../provider/kinds/index.js";
 import { parseIpv4Cidr } from "../../../provider/model/address.js";
+import { parseIpv6Cidr } from "../../../provider/model/ipv6.js";
 import { kernelPrefixes } from "../../../provider/model/kernel-name.js";
 import type { HostObject } from "../../../provider/model/object.js";
 import { formatId, type RefValue } from "../../../provider/model/reference.js";
@@ -34,6 +35,13 @@ export const facts: HostFacts = {
     forwarding: { eth0: false },
     isRouter: false,
     otherFirewalls: [],
+    ipv6: {
+        subnets: [{ text: "2001:db8::/64", interfaceName: "eth0", range: parseIpv6Cidr("2001:db8::/64") }],
+        isRouter: false,
+        advertised: ["eth0"],
+        uplinks: ["eth0"],
+        localPrefix: "fd12:3456:789a::/48",
+    },
     hasNetnsDirectory: false,
     hasBridgeNetfilter: false,
 };

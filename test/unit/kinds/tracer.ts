@@ -1,4 +1,5 @@
-import { parseIpv4 } from "../../../provider/model/address.js";
+import { contains, parseIpv4 } from "../../../provider/model/address.js";
+import { isIpv6, parseIpv6, parseIpv6Cidr } from "../../../provider/model/ipv6.js";
 
 /** A packet as the hooks of netfilter see it. */
 export interface Packet {
@@ -7,10 +8,15 @@ export interface Packet {
     /** Absent: the packet comes from the host itself. */
     readonly iifname?: string;
     readonly oifname?: string;
+    /** Of either family; that of the packet is the one of its addresses. */
     readonly saddr?: string;
     readonly daddr?: string;
     readonly protocol?: string;
+    readonly sport?: number;
     readonly dport?: number;
+    readonly icmpv6Type?: string;
+    /** What a neighbour advertisement is about. */
+    readonly advertised?: string;
     /** @default "new" */
     readonly state?: "new" | "established" | "related" | "invalid";
     /** The connection was redirected to a published port's target. */
@@ -72,6 +78,11 @@ function parseRuleset(text: string): Map<string, Table> {
 /** One part of a set's element against one part of a packet; a prefix holds all of its addresses. */
 function partMatches(pattern: string, value: string): boolean {
     const [address = "", length] = pattern.split("/");
+    if (length !== undefined && isIpv6(pattern)) {
+        if (!isIpv6(value)) return false;
+        const number = parseIpv6(value);
+        return contains(parseIpv6Cidr(pattern), { first: number, last: number });
+    }
     if (length === undefined || !/^[\d.]+$/.test(value)) return pattern === value;
     const shift = 2 ** (32 - Number(length));
     return Math.floor(parseIpv4(address) / shift) === Math.floor(parseIpv4(value) / shift);
@@ -82,14 +93,23 @@ const matches = (pattern: string, value: string) => {
     return patterns.length === values.length && patterns.every((each, i) => partMatches(each, values[i] ?? ""));
 };
 
+const ofFamily = (address: string | undefined, family: 4 | 6) =>
+    address !== undefined && isIpv6(address) === (family === 6) ? address : undefined;
+
 /** Selectors by their text, longest first; `undefined`: the packet has no such field, so nothing matches. */
 const selectors: Record<string, (packet: Packet) => string | undefined> = {
-    "ip saddr": (packet) => packet.saddr,
-    "ip daddr": (packet) => packet.daddr,
+    "ip saddr": (packet) => ofFamily(packet.saddr, 4),
+    "ip daddr": (packet) => ofFamily(packet.daddr, 4),
+    "ip6 saddr": (packet) => ofFamily(packet.saddr, 6),
+    "ip6 daddr": (packet) => ofFamily(packet.daddr, 6),
+    "meta nfproto": (packet) => (isIpv6(packet.saddr ?? "") ? "ipv6" : "ipv4"),
+    "icmpv6 type": (packet) => packet.icmpv6Type,
+    "@th,64,128": (packet) =>
+        packet.advertised === undefined ? undefined : `0x${parseIpv6(packet.advertised).toString(16)}`,
+    "udp sport": (packet) => (packet.protocol === "udp" ? String(packet.sport) : undefined),
     "arp saddr ip": (packet) => packet.arpSender,
     "ether saddr": (packet) => packet.etherSource,
     "ether type": (packet) => packet.etherType,
-    "meta nfproto": () => "ipv4",
     "meta l4proto": (packet) => packet.protocol,
     "th dport": (packet) => (packet.dport === undefined ? undefined : String(packet.dport)),
     "tcp dport": (packet) => (packet.protocol === "tcp" ? String(packet.dport) : undefined),
@@ -165,8 +185,11 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                     rest = rest.slice(whole.length + 1);
                     continue;
                 }
-                const isDnat = rest.startsWith("dnat ip to ");
-                const taken = takeSelectors(isDnat ? rest.slice("dnat ip to ".length) : rest);
+                const dnatTo = /^dnat (ip6?) to /.exec(rest);
+                const isDnat = dnatTo !== null;
+                // The statement is one of its family; the map is asked all the same.
+                if (isDnat && (dnatTo[1] === "ip6") !== isIpv6(packet.daddr ?? "")) return undefined;
+                const taken = takeSelectors(rest.slice(dnatTo?.[0].length ?? 0));
                 if (taken === undefined) throw new Error(`cannot read: ${rest}`);
                 const { value } = taken;
                 const map = /^v?map @(\w+)$/.exec(taken.rest)?.[1];
@@ -176,10 +199,15 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                     dnat = found.replace(" . ", ":");
                     return "accept";
                 }
-                const [, not, pattern = ""] = /^(!= )?("[^"]*"|\S+)/.exec(taken.rest) ?? [];
+                const [, not, pattern = ""] = /^(!= )?("[^"]*"|\{[^}]*\}|\S+)/.exec(taken.rest) ?? [];
                 const range = /^(\d+)-(\d+)$/.exec(pattern);
                 let isTrue: boolean;
                 if (pattern.startsWith("@")) isTrue = find(pattern.slice(1), value) !== undefined;
+                else if (pattern.startsWith("{"))
+                    isTrue = pattern
+                        .slice(2, -2)
+                        .split(", ")
+                        .includes(value ?? "");
                 else if (range !== null)
                     isTrue = Number(value) >= Number(range[1]) && Number(value) <= Number(range[2]);
                 else isTrue = value !== undefined && matches(pattern.replaceAll('"', ""), value);

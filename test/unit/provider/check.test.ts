@@ -178,7 +178,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
     },
     network: {
         ipv4: [false, true],
-        ipv6: [true, false],
         parent: ["eth0"],
         mode: ["private"],
         vlan: [20],
@@ -196,7 +195,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         forwarding: [true, false],
     },
     endpoint: {
-        ipv6Address: ["fd00::1"],
         aliases: [["api.internal"], []],
         routes: [[{ to: "10.0.0.0/8", via: "172.20.0.9" }], []],
         allowedAddresses: [["10.0.0.0/8"], []],
@@ -281,11 +279,30 @@ test.each([
         { subnet: "172.20.0.5/24" },
         'subnet: "172.20.0.5/24" has bits set behind its prefix; the network is 172.20.0.0/24.',
     ],
-    ["network", { subnet: "fd00::/64" }, 'subnet: "fd00::/64" is IPv6, which is not supported yet; give an IPv4 one.'],
     [
         "network",
-        { subnet: ["172.20.0.0/24", "fd00::/64"] },
-        'subnet: one value is expected; a second one, for IPv6, is not supported yet (got ["172.20.0.0/24","fd00::/64"]).',
+        { subnet: "fd00::/64" },
+        'subnet: IPv6 alone is not supported yet; give a list of one for IPv4 and one for IPv6 (got "fd00::/64").',
+    ],
+    [
+        "network",
+        { subnet: ["172.20.0.0/24", "fd00::1/64"] },
+        'subnet[1]: "fd00::1/64" has bits set behind its prefix; the network is fd00::/64.',
+    ],
+    [
+        "network",
+        { subnet: ["172.20.0.0/24", "fd00::/64"], ipv6: false },
+        "ipv6: is false, and subnet has one for IPv6; leave one of them out (got false).",
+    ],
+    [
+        "network",
+        { gateway: ["172.20.0.1", "::ffff:172.20.0.1"] },
+        'gateway[1]: "::ffff:172.20.0.1" is an IPv4 address in the form of IPv6; write 172.20.0.1.',
+    ],
+    [
+        "network",
+        { subnet: ["172.20.0.0/24", "172.21.0.0/24"] },
+        'subnet: one value for IPv4 is expected, or one for IPv4 and one for IPv6 (got ["172.20.0.0/24","172.21.0.0/24"]).',
     ],
     ["network", { gateway: "172.20.0.1/24" }, 'gateway: "172.20.0.1/24" is not an IPv4 address such as 172.20.0.10.'],
     [
@@ -455,7 +472,7 @@ test.each([
     [
         "port-mapping",
         { hostAddress: ["127.0.0.1", "::1"] },
-        'hostAddress[1]: "::1" is IPv6, which is not supported yet; give an IPv4 one.',
+        'hostAddress[1]: "::1" is not an IPv4 address such as 172.20.0.10.',
     ],
     [
         "firewall-policy",
@@ -476,11 +493,7 @@ test.each([
         'ingress[0].action: "allow", "drop" or "reject" is expected (got "accept").',
     ],
     ["firewall-policy", rule({ from: "office" }), `ingress[0].from[0]: ${peers} (got "office").`],
-    [
-        "firewall-policy",
-        rule({ from: ["any", "fd00::/8"] }),
-        'ingress[0].from[1]: IPv6 is not supported yet; give an IPv4 address or CIDR (got "fd00::/8").',
-    ],
+    ["firewall-policy", rule({ from: ["any", "fd00::1/8"] }), `ingress[0].from[1]: ${peers} (got "fd00::1/8").`],
     [
         "firewall-policy",
         rule({ from: host }),
@@ -489,7 +502,7 @@ test.each([
     [
         "firewall-policy",
         rule({ protocol: "http" }),
-        'ingress[0].protocol[0]: "tcp", "udp", "sctp", "icmp" or an IANA protocol number is expected (got "http").',
+        'ingress[0].protocol[0]: "tcp", "udp", "sctp", "icmp", "icmpv6" or an IANA protocol number is expected (got "http").',
     ],
     [
         "firewall-policy",

@@ -47,6 +47,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         name: "frontend",
         driver: "bridge",
         subnet: ["172.20.0.0/24"],
+        ipv6: true,
         gateway: "172.20.0.1",
         ipRange: "172.20.0.10 - 172.20.0.20",
         reserved: "172.20.0.12",
@@ -74,6 +75,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
     endpoint: {
         sandbox,
         network,
+        ipv6Address: "fd00::10",
         ipv4Address: "172.20.0.5",
         macAddress: "02-6C-AC-14-00-05",
         interfaceName: "eth0",

@@ -1,0 +1,61 @@
+import { createHash } from "node:crypto";
+import { formatIpv6, isIpv6, networkAround, parseIpv6 } from "../model/ipv6.js";
+import { isKernelName } from "../model/kernel-name.js";
+import type { Ipv6Facts } from "../model/world.js";
+import type { AddressJson, RouteJson } from "./facts.js";
+
+/** Prints nothing on a kernel without IPv6 (ipv6.disable=1). Interfaces of ours are left out, they may be thousands. */
+export const ipv6FactsScript = `echo '@@ ipv6'
+if [ -e /proc/sys/net/ipv6/conf/default/disable_ipv6 ]; then
+    for k in default/disable_ipv6 all/forwarding; do
+        read -r v </proc/sys/net/ipv6/conf/$k
+        echo "$k $v"
+    done
+    for f in /proc/sys/net/ipv6/conf/*/accept_ra; do
+        k=\${f#/proc/sys/net/ipv6/conf/}
+        case $k in l?[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/*) continue ;; esac
+        read -r v <$f
+        echo "$k $v"
+    done
+fi`;
+
+/** `undefined` where IPv6 is switched off. */
+export function parseIpv6Facts(
+    shown: string | undefined,
+    links: readonly AddressJson[],
+    routes: readonly RouteJson[],
+    machineId: string,
+): Ipv6Facts | undefined {
+    const switches = new Map((shown ?? "").split("\n").map((line) => line.trim().split(" ") as [string, string]));
+    if (switches.get("default/disable_ipv6") !== "0") return undefined;
+    const foreign = links.filter(({ ifname }) => ifname !== undefined && ifname !== "lo" && !isKernelName(ifname));
+    const around = (interfaceName: string, address: string, prefixLength: number) => {
+        const range = networkAround(parseIpv6(address), prefixLength);
+        return { text: `${formatIpv6(range.first)}/${prefixLength}`, interfaceName, range };
+    };
+    const ofAddresses = foreign.flatMap(({ ifname = "", addr_info = [] }) =>
+        addr_info
+            .filter(({ family, local }) => family === "inet6" && !local.startsWith("fe80:"))
+            .map(({ local, prefixlen }) => around(ifname, local, prefixlen)),
+    );
+    const ofRoutes = routes.flatMap(({ dst, dev, table = "main" }) => {
+        if (dev === undefined || isKernelName(dev) || table !== "main" || !isIpv6(dst) || dst.startsWith("fe80:"))
+            return [];
+        const [address = "", length = "128"] = dst.split("/");
+        return [around(dev, address, Number(length))];
+    });
+    const advertised = routes.flatMap(({ dev = "", gateway = "", protocol }) =>
+        protocol === "ra" && isIpv6(gateway) && switches.get(`${dev}/accept_ra`) === "1" ? [dev] : [],
+    );
+    return {
+        subnets: [...ofAddresses, ...ofRoutes],
+        isRouter: switches.get("all/forwarding") === "1",
+        advertised: [...new Set(advertised)],
+        uplinks: foreign.flatMap(({ ifname = "", linkinfo }) => (linkinfo?.info_kind === "bridge" ? [] : [ifname])),
+        // The id itself is confidential (machine-id(5)); 40 bits that depend on all of it, as RFC 4193 wants them.
+        localPrefix: `${createHash("sha256")
+            .update(`linuxnet ${machineId}`)
+            .digest("hex")
+            .replace(/^(..)(....)(....).*$/, "fd$1:$2:$3::")}/48`,
+    };
+}
