@@ -37,14 +37,17 @@ export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
         }
     }
     // What has several targets goes with the last of them.
-    const ofPolicies = world.all("firewall-policy").map((object) => ({ object, targets: object.targets }));
-    const ofMappings = world
-        .all("port-mapping")
-        .map((object) => ({ object, targets: targetsOf(object).map(({ endpoint }) => endpoint) }));
-    for (const { object, targets } of [...ofPolicies, ...ofMappings]) {
-        const isGone = (target: string) => left.has(target) || (target !== hostTarget && !world.objects.has(target));
-        const isLast = targets.every(isGone);
-        if (isLast && isOwn(object) && !left.has(object.key)) left.set(object.key, object.adoptedFrom);
+    const isLeft = (target: string) => left.has(target) || (target !== hostTarget && !world.objects.has(target));
+    for (const key of [...left.keys()]) {
+        const ofPolicies = world.policiesOn(key).map((object) => ({ object, targets: object.targets }));
+        const ofMappings = world
+            .mappingsOf(key)
+            .map((object) => ({ object, targets: targetsOf(object).map(({ endpoint }) => endpoint) }));
+        for (const { object, targets } of [...ofPolicies, ...ofMappings]) {
+            if (targets.every(isLeft) && isOwn(object) && !left.has(object.key)) {
+                left.set(object.key, object.adoptedFrom);
+            }
+        }
     }
     return left;
 }

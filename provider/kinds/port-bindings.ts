@@ -1,5 +1,5 @@
 import type { Binding, PortMappingObject, PortProtocol } from "../model/object.js";
-import { formatPortRange, type PortRange } from "../model/port-range.js";
+import { blocksOf, formatPortRange, type PortRange } from "../model/port-range.js";
 import { isOfStack } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, defined, describeObject } from "./kind.js";
@@ -23,7 +23,6 @@ const chosenFrom: PortRange = { first: 20000, last: 32767 };
 
 export const sizeOf = (range: PortRange) => range.last - range.first + 1;
 export const meet = (a: PortRange, b: PortRange) => a.first <= b.last && b.first <= a.last;
-const contains = (range: PortRange, port: number) => port >= range.first && port <= range.last;
 
 /**
  * An address of its own goes before every address: both together are two things, in one stack. Of another stack it would
@@ -60,43 +59,82 @@ function refuseLengths({ hostPort, targetPort }: Required<PortEntry>): void {
     );
 }
 
+/** Who has a port of the host; without an owner another entry of the mapping itself. */
+interface Holder {
+    readonly binding: Binding;
+    readonly owner?: PortMappingObject;
+}
+
+/** Who has which port, read block by block as it is asked for. */
+function openBook({ world, key, owner: own }: Context) {
+    const blocks = new Map<string, Holder[]>();
+
+    function holdersAt(protocol: string, block: number): Holder[] {
+        const at = `${protocol} ${block}`;
+        const known = blocks.get(at);
+        if (known !== undefined) return known;
+        const isThere = (binding: Binding) =>
+            binding.protocol === protocol && blocksOf(binding.hostPort).includes(block);
+        const holders = world
+            .mappingsAt(protocol, block)
+            .filter((other) => other.key !== key)
+            .flatMap((owner) => owner.bindings.filter(isThere).map((binding): Holder => ({ binding, owner })));
+        blocks.set(at, holders);
+        return holders;
+    }
+
+    return {
+        enter(binding: Binding): void {
+            for (const block of blocksOf(binding.hostPort)) holdersAt(binding.protocol, block).push({ binding });
+        },
+        /** Who is in the way of a range at any of the places. */
+        *rivalsOf(places: readonly Place[], range: PortRange): Generator<Holder> {
+            for (const place of places) {
+                for (const block of blocksOf(range)) {
+                    for (const holder of holdersAt(place.protocol, block)) {
+                        const isOwnStack = holder.owner === undefined || isOfStack(holder.owner.owner, own);
+                        const isThere = meet(holder.binding.hostPort, range);
+                        if (isThere && collides(place, holder.binding, isOwnStack)) yield holder;
+                    }
+                }
+            }
+        },
+    };
+}
+
 /** The ports of the host for each entry, chosen where the program leaves them open. @throws Refusal naming who holds one */
 export function chooseBindings(entries: readonly PortEntry[], context: Context): Binding[] {
     const own: Binding[][] = entries.map(() => []);
-    const others = context.world.all("port-mapping").filter((other) => other.key !== context.key);
+    const book = openBook(context);
 
-    /** Who of others, or of this mapping's other entries, is in the way. */
-    function* rivalsOf(places: readonly Place[]): Generator<{ binding: Binding; owner?: PortMappingObject }> {
-        for (const binding of own.flat()) if (places.some((place) => collides(place, binding, true))) yield { binding };
-        for (const owner of others) {
-            const isOwnStack = isOfStack(owner.owner, context.owner);
-            for (const binding of owner.bindings) {
-                if (places.some((place) => collides(place, binding, isOwnStack))) yield { binding, owner };
-            }
+    function takenIn(range: PortRange, places: readonly Place[]): Set<number> {
+        const taken = new Set<number>(context.facts.busyPorts);
+        for (const { binding } of book.rivalsOf(places, range)) {
+            for (let port = binding.hostPort.first; port <= binding.hostPort.last; port++) taken.add(port);
         }
+        return taken;
     }
 
-    function choose(entry: PortEntry, from: PortRange, places: readonly Place[]): PortRange | undefined {
-        const taken = [...rivalsOf(places)].map(({ binding }) => binding.hostPort);
-        const isFree = (range: PortRange) => {
-            if (taken.some((other) => meet(other, range))) return false;
-            for (const port of context.facts.busyPorts ?? []) if (contains(range, port)) return false;
-            return true;
-        };
-        const previous = findPrevious(entry, entries.length === 1, context);
-        const mayStay = previous !== undefined && (entry.hostPort === undefined || meet(previous, from));
-        if (mayStay && isFree(previous)) return previous;
-        const more = sizeOf(entry.targetPort) - 1;
-        for (let first = from.first; first + more <= from.last; first++) {
-            const range = { first, last: first + more };
-            if (isFree(range)) return range;
+    /** As many ports in a row that nobody has. */
+    function findFree(size: number, from: PortRange, places: readonly Place[]): PortRange | undefined {
+        const taken = takenIn(from, places);
+        let free = 0;
+        for (let last = from.first; last <= from.last; last++) {
+            free = taken.has(last) ? 0 : free + 1;
+            if (free === size) return { first: last - size + 1, last };
         }
         return undefined;
     }
 
-    function place(entry: PortEntry): PortRange {
+    function choose(entry: PortEntry, from: PortRange, places: readonly Place[]): PortRange | undefined {
+        const size = sizeOf(entry.targetPort);
+        const previous = findPrevious(entry, entries.length === 1, context);
+        const mayStay = previous !== undefined && (entry.hostPort === undefined || meet(previous, from));
+        return (mayStay ? findFree(size, previous, places) : undefined) ?? findFree(size, from, places);
+    }
+
+    function place(entry: PortEntry, places: readonly Place[]): PortRange {
         const { hostPort, targetPort } = entry;
-        const places = placesOf(entry);
         if (hostPort === undefined) {
             const chosen = choose(entry, chosenFrom, places);
             if (chosen !== undefined) return chosen;
@@ -108,8 +146,7 @@ export function chooseBindings(entries: readonly PortEntry[], context: Context):
         // A range for one target port: its first free one, as Docker does.
         const chosen = sizeOf(hostPort) === sizeOf(targetPort) ? undefined : choose(entry, hostPort, places);
         if (chosen !== undefined) return chosen;
-        for (const { binding, owner } of rivalsOf(places)) {
-            if (!meet(binding.hostPort, hostPort)) continue;
+        for (const { binding, owner } of book.rivalsOf(places, hostPort)) {
             const port = `host port ${formatPortRange(binding.hostPort)}/${binding.protocol}`;
             if (owner === undefined) throw new Refusal(`${port} is published twice by it. Take one of them out.`);
             throw new Refusal(
@@ -127,8 +164,11 @@ export function chooseBindings(entries: readonly PortEntry[], context: Context):
     );
     for (const i of order) {
         const entry = entries[i] as PortEntry;
-        const hostPort = place(entry);
-        own[i] = placesOf(entry).map((each) => ({ ...each, hostPort, targetPort: entry.targetPort }));
+        const places = placesOf(entry);
+        const hostPort = place(entry, places);
+        const bindings = places.map((each) => ({ ...each, hostPort, targetPort: entry.targetPort }));
+        for (const binding of bindings) book.enter(binding);
+        own[i] = bindings;
     }
     return own.flat();
 }

@@ -68,22 +68,23 @@ export const publishedPorts = many(anyForm);
 
 /** Two of the ports that ask for one and the same port of the host, by their places in the list. */
 export function findRepeated(list: readonly PublishedPortInputs[]): readonly [number, number] | undefined {
-    for (const [i, one] of list.entries()) {
-        const j = list.findIndex((other, at) => at > i && isSame(one, other));
-        if (j !== -1) return [i, j];
+    const seen = new Map<string, number>();
+    for (const [i, entry] of list.entries()) {
+        // Of a range for one target port the first free port is taken.
+        if (hasUnknown(entry) || entry.hostPort === undefined || leavesChoice(entry)) continue;
+        const { first, last } = parsePortRange(entry.hostPort);
+        for (const address of new Set(entry.hostAddress ?? [""])) {
+            for (const protocol of new Set(entry.protocol)) {
+                for (let port = first; port <= last; port++) {
+                    const at = `${address} ${protocol} ${port}`;
+                    const before = seen.get(at);
+                    if (before !== undefined) return [before, i];
+                    seen.set(at, i);
+                }
+            }
+        }
     }
     return undefined;
-}
-
-function isSame(one: PublishedPortInputs, other: PublishedPortInputs): boolean {
-    if (hasUnknown(one) || hasUnknown(other) || one.hostPort === undefined || other.hostPort === undefined)
-        return false;
-    const [a, b] = [parsePortRange(one.hostPort), parsePortRange(other.hostPort)];
-    // Of a range for one target port the first free port is taken.
-    if (leavesChoice(one) || leavesChoice(other) || a.first > b.last || b.first > a.last) return false;
-    const addresses = other.hostAddress ?? [undefined];
-    const isOnSame = (one.hostAddress ?? [undefined]).some((each) => addresses.some((address) => address === each));
-    return isOnSame && one.protocol.some((each) => other.protocol.includes(each));
 }
 
 function leavesChoice({ hostPort = 0, targetPort }: PublishedPortInputs): boolean {

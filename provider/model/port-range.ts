@@ -20,3 +20,9 @@ export function parsePortRange(value: number | string): PortRange {
 export function formatPortRange(range: PortRange): number | string {
     return range.first === range.last ? range.first : `${range.first}-${range.last}`;
 }
+
+/** Ports are looked up by blocks of 64, so that neither a long range nor a crowded host has many entries to look at. */
+export function blocksOf({ first, last }: PortRange): number[] {
+    const [from, to] = [first >> 6, last >> 6];
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}

@@ -1,4 +1,5 @@
 import type { AddressRange, Ipv4Range } from "./address.js";
+import { LayeredMap } from "./layered-map.js";
 import {
     type BaseObject,
     type EndpointObject,
@@ -10,7 +11,7 @@ import {
     type SandboxObject,
     targetsOf,
 } from "./object.js";
-import type { PortRange } from "./port-range.js";
+import { blocksOf, type PortRange } from "./port-range.js";
 
 /** A base chain of somebody else that drops what no rule of theirs accepts. */
 export interface OtherFirewall {
@@ -116,19 +117,8 @@ export function withoutBase(facts: HostFacts, base: BaseObject | undefined): Hos
     };
 }
 
-type Lists = Map<string, readonly HostObject[]>;
-
-/**
- * Objects by what they are looked up by. Worlds that follow each other share `all` and differ in a few `changed` lists: to
- * index every object for each of many operations would grow with the square of their number.
- */
-interface Index {
-    readonly all: Lists;
-    readonly changed: Lists;
-}
-
-/** From here on it is cheaper to index all anew than to carry on what changed. */
-const manyLists = 500;
+/** Objects by what they are looked up by: to index all of them for each change would grow with the square of their number. */
+type Index = LayeredMap<readonly HostObject[]>;
 
 /** Every object of one host, of all stacks. A value: `with` gives a new one. */
 export class World {
@@ -143,16 +133,9 @@ export class World {
 
     /** Puts (`undefined`: takes out) objects. */
     with(changes: ReadonlyMap<string, HostObject | undefined>): World {
-        const objects = new Map(this.objects);
-        for (const [key, object] of changes) {
-            if (object === undefined) objects.delete(key);
-            else objects.set(key, object);
-        }
-        const world = new World(objects, this.base);
-        if (this.#index === undefined || this.#index.changed.size > manyLists) return world;
-        const index = { all: this.#index.all, changed: new Map(this.#index.changed) };
-        for (const [key, object] of changes) enter(index, this.objects.get(key), object);
-        world.#index = index;
+        const objects = this.objects instanceof LayeredMap ? this.objects : new LayeredMap(this.objects);
+        const world = new World(objects.with(changes), this.base);
+        world.#index = this.#index?.with(changedLists(this.#index, this.objects, changes));
         return world;
     }
 
@@ -180,6 +163,11 @@ export class World {
         return this.#lookUp(`mappings ${endpoint}`) as PortMappingObject[];
     }
 
+    /** Port mappings with a port of this protocol in a block (`blocksOf`). */
+    mappingsAt(protocol: string, block: number): readonly PortMappingObject[] {
+        return this.#lookUp(`ports ${protocol} ${block}`) as PortMappingObject[];
+    }
+
     tunnelsOf(network: string): readonly OverlayTunnelObject[] {
         return this.#lookUp(`tunnels ${network}`) as OverlayTunnelObject[];
     }
@@ -200,8 +188,8 @@ export class World {
     }
 
     #lookUp(entry: string): readonly HostObject[] {
-        this.#index ??= { all: listAll(this.objects.values()), changed: new Map() };
-        return listOf(this.#index, entry);
+        this.#index ??= new LayeredMap(listAll(this.objects.values()));
+        return this.#index.get(entry) ?? [];
     }
 }
 
@@ -214,6 +202,9 @@ function entriesOf(object: HostObject): Set<string> {
             break;
         case "port-mapping":
             for (const { endpoint } of targetsOf(object)) entries.add(`mappings ${endpoint}`);
+            for (const { protocol, hostPort } of object.bindings) {
+                for (const block of blocksOf(hostPort)) entries.add(`ports ${protocol} ${block}`);
+            }
             break;
         case "overlay-tunnel":
             entries.add(`tunnels ${object.network}`);
@@ -227,7 +218,7 @@ function entriesOf(object: HostObject): Set<string> {
     return entries;
 }
 
-function listAll(objects: Iterable<HostObject>): Lists {
+function listAll(objects: Iterable<HostObject>): Map<string, HostObject[]> {
     const lists = new Map<string, HostObject[]>();
     for (const object of objects) {
         for (const entry of entriesOf(object)) {
@@ -239,17 +230,23 @@ function listAll(objects: Iterable<HostObject>): Lists {
     return lists;
 }
 
-function listOf({ all, changed }: Index, entry: string): readonly HostObject[] {
-    return changed.get(entry) ?? all.get(entry) ?? [];
-}
-
-/** Puts one object in the place of another, in lists made anew: the world before still has the old ones. */
-function enter(index: Index, before: HostObject | undefined, after: HostObject | undefined): void {
-    const old = before === undefined ? new Set<string>() : entriesOf(before);
-    const wanted = after === undefined ? new Set<string>() : entriesOf(after);
-    for (const entry of new Set([...old, ...wanted])) {
-        const list = listOf(index, entry);
-        const at = before !== undefined && old.has(entry) ? list.indexOf(before) : list.length;
-        index.changed.set(entry, list.toSpliced(at, 1, ...(after !== undefined && wanted.has(entry) ? [after] : [])));
+/** Lists made anew: the world before still has the old ones. */
+function changedLists(
+    index: Index,
+    objects: ReadonlyMap<string, HostObject>,
+    changes: ReadonlyMap<string, HostObject | undefined>,
+): Map<string, readonly HostObject[]> {
+    const lists = new Map<string, readonly HostObject[]>();
+    for (const [key, after] of changes) {
+        const before = objects.get(key);
+        const old = before === undefined ? new Set<string>() : entriesOf(before);
+        const wanted = after === undefined ? new Set<string>() : entriesOf(after);
+        for (const entry of new Set([...old, ...wanted])) {
+            const list = lists.get(entry) ?? index.get(entry) ?? [];
+            const at = before !== undefined && old.has(entry) ? list.indexOf(before) : list.length;
+            const put = after !== undefined && wanted.has(entry) ? [after] : [];
+            lists.set(entry, list.toSpliced(at, 1, ...put));
+        }
     }
+    return lists;
 }

@@ -39,9 +39,11 @@ const object: fc.Arbitrary<HostObject> = fc.oneof(
             routingTable: 1000,
         }),
     ),
-    fc
-        .tuple(name, name)
-        .map(([key, endpoint]): HostObject => ({ ...base, kind: "port-mapping", key, endpoint, bindings: [] })),
+    fc.tuple(name, name, fc.nat({ max: 300 }), fc.nat({ max: 200 })).map(([key, endpoint, first, more]): HostObject => {
+        const hostPort = { first, last: first + more };
+        const bindings = [{ protocol: "tcp" as const, hostPort, targetPort: hostPort }];
+        return { ...base, kind: "port-mapping", key, endpoint, bindings };
+    }),
     fc.tuple(name, name).map(
         ([key, network]): HostObject => ({
             ...base,
@@ -86,6 +88,13 @@ test("world: every look-up finds what a walk over all objects finds", () => {
             expect(world.mappingsOf(key)).toEqual(
                 all.filter((each) => each.kind === "port-mapping" && each.endpoint === key),
             );
+            for (const port of [0, 64, 100, 400]) {
+                const has = (each: HostObject) =>
+                    each.kind === "port-mapping" &&
+                    each.bindings.some(({ hostPort }) => hostPort.first <= port && port <= hostPort.last);
+                expect(world.mappingsAt("tcp", port >> 6)).toEqual(expect.arrayContaining(all.filter(has)));
+                expect(world.mappingsAt("udp", port >> 6)).toEqual([]);
+            }
             expect(world.tunnelsOf(key)).toEqual(
                 all.filter((each) => each.kind === "overlay-tunnel" && each.network === key),
             );
@@ -149,6 +158,7 @@ test("world: after changes every look-up finds what a world made at once finds, 
             sorted(world.policiesOn(key)),
             sorted(world.policiesAbout(key)),
         ]),
+        ...Array.from({ length: 8 }, (_, block) => sorted(world.mappingsAt("tcp", block))),
         ...(["sandbox", "endpoint", "port-mapping", "overlay-tunnel", "firewall-policy"] as const).map((kind) =>
             sorted(world.all(kind)),
         ),
