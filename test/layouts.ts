@@ -45,6 +45,7 @@ export const openPorts = [80, 81, 7000, 7001];
 const hostPorts = [8080, 8081, 8082, 9000];
 /** Two beside each other, for ranges. */
 export const publishedPorts = [...hostPorts, 9001];
+const portRanges = ["7000-7001", "80-81", "9000-9001"];
 const ports = [...openPorts, ...publishedPorts];
 
 export function rollGround(dice: Dice): Ground {
@@ -56,7 +57,7 @@ export function rollGround(dice: Dice): Ground {
             isolateEndpoints: dice.chance(0.3),
             masquerade: dice.chance(0.7),
             ...(dice.chance(0.2) ? { hostAccess: false } : {}),
-            ...(dice.chance(0.2) ? { defaultPolicy: "deny" } : {}),
+            ...(dice.chance(0.35) ? { defaultPolicy: "deny" } : {}),
             ...(!internal && dice.chance(0.3) ? { directAccess: true } : {}),
         };
         return { kind: "network", name: `n${i}`, args };
@@ -90,10 +91,17 @@ export function rollRules(dice: Dice, ground: Ground, { host, outside }: Surroun
     const publishable = ground.endpoints.filter((endpoint) => !isInternal(networkOf(endpoint)));
     const mappings = hostPorts.slice(0, 1 + dice.below(hostPorts.length)).map((port, i): Declared => {
         const isRange = port === 9000;
+        const targetPort = isRange ? dice.one(portRanges) : dice.one([80, 81, 7000, port]);
+        const [first, ...others] = dice.some(publishable, 3);
+        const targets = [first ?? dice.one(publishable), ...others].map(({ name }, n) => ({
+            endpoint: at("endpoint")(name),
+            ...(n > 0 && dice.chance(0.5) ? { port: isRange ? dice.one(portRanges) : dice.one([80, 81]) } : {}),
+            ...(n > 0 && dice.chance(0.3) ? { weight: dice.one([0, 2]) } : {}),
+        }));
         const args = {
-            target: at("endpoint")(dice.one(publishable).name),
+            target: targets,
             hostPort: isRange ? "9000-9001" : port,
-            targetPort: isRange ? dice.one(["7000-7001", "80-81", "9000-9001"]) : dice.one([80, 81, 7000, port]),
+            targetPort,
             protocol: dice.one([["tcp"], ["udp"], ["tcp", "udp"]]),
             hostAddress: dice.one([undefined, undefined, host, "127.0.0.1", gatewayOf(dice.one(ground.networks))]),
         };
@@ -161,9 +169,14 @@ export function rollPacket(
     { host, outside }: Surroundings,
     key: (resource: At) => string,
 ): Packet {
-    const sandboxes = ground.sandboxes.map(({ name }): Origin => ({ sandbox: key(at("sandbox")(name)) }));
-    const endpoints = ground.endpoints.map(({ name }): Origin => ({ endpoint: key(at("endpoint")(name)) }));
-    const from = dice.one<Origin>([dice.one(sandboxes), dice.one(endpoints), dice.one(endpoints), "host", { outside }]);
+    const endpoint = dice.one(ground.endpoints);
+    const from = dice.one<Origin>([
+        { sandbox: key(at("sandbox")(dice.one(ground.sandboxes).name)) },
+        { endpoint: key(at("endpoint")(endpoint.name)) },
+        { endpoint: key(at("endpoint")(endpoint.name)) },
+        "host",
+        { outside },
+    ]);
     const to = dice.one([
         dice.one(ground.endpoints.map(addressOf)),
         dice.one(ground.endpoints.map(addressOf)),
@@ -172,10 +185,26 @@ export function rollPacket(
         host,
         dice.one(ground.networks.map(gatewayOf)),
         ...(from === "host" ? ["127.0.0.1", "127.0.0.1"] : []),
-        ...(from !== "host" && "outside" in from ? [] : [outside]),
+        ...(from !== "host" && "outside" in from ? ["127.0.0.1"] : [outside]),
     ]);
-    const isOwn = to === host || to === "127.0.0.1" || to.endsWith(".1");
+    const isOfHost = to === host || to === "127.0.0.1" || to.endsWith(".1");
     const protocol = dice.one(["tcp", "tcp", "tcp", "udp", "udp", "icmp"]);
-    if (protocol === "icmp") return { from, to, protocol };
-    return { from, to, protocol, port: dice.one(isOwn && dice.chance(0.7) ? publishedPorts : ports) };
+    const source = rollSource(dice, ground, { host, outside }, endpoint, to);
+    return {
+        from,
+        ...(from !== "host" && "endpoint" in from && source !== undefined ? { source } : {}),
+        to,
+        protocol,
+        ...(protocol === "icmp" ? {} : { port: dice.one(isOfHost && dice.chance(0.7) ? publishedPorts : ports) }),
+    };
+}
+
+/** Now and then somebody else's address. */
+function rollSource(dice: Dice, ground: Ground, { outside }: Surroundings, sender: Declared, to: string) {
+    const isOwn = ({ args }: Declared) => (args["sandbox"] as At).at === (sender.args["sandbox"] as At).at;
+    const others = ground.endpoints.filter((each) => !isOwn(each)).map(addressOf);
+    const source = dice.one([...others, outside]);
+    // What stays within a sandbox meets no guard.
+    const isWithin = ground.endpoints.some((each) => isOwn(each) && addressOf(each) === to);
+    return dice.chance(0.1) && !isWithin && source !== to ? source : undefined;
 }

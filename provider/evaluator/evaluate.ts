@@ -2,7 +2,7 @@ import type { NetworkObject } from "../model/object.js";
 import type { Judgement, Packet, Stage } from "./packet.js";
 import { askPolicies, type Direction } from "./policy.js";
 import { protocolNumber } from "./protocol.js";
-import { type Publication, publicationOf } from "./publication.js";
+import { type Publication, publicationsOf } from "./publication.js";
 import { locate, type Side, send } from "./sender.js";
 import {
     hostSource,
@@ -22,38 +22,40 @@ const drop = (stage: Stage, reason: string): Decision => ({ verdict: "drop", sta
 
 /**
  * Says whether a packet passes, who decides that and why, and how it is translated: from what the resources mean, not
- * from the rules they are rendered to.
+ * from the rules they are rendered to. Published to several targets, it is the packet that goes to the first of them.
  *
  * Policies on the host itself are not asked yet. It does not know what is not of this project: firewalls of others, processes (whether anybody listens), other hosts.
  * @throws Error when the sender is no object of the host, or a protocol has no such name
  */
 export function evaluate(packet: Packet, site: Site): Judgement {
+    const [judgement] = evaluateAll(packet, site) as [Judgement];
+    return judgement;
+}
+
+/** One judgement for each target that new connections to a published port are dealt out to; else one alone. */
+export function evaluateAll(packet: Packet, site: Site): readonly Judgement[] {
     const protocol = protocolNumber(packet.protocol);
     const sending = send(packet, site);
     const { to, port } = packet;
-    const asSent = { address: to, ...(port === undefined ? {} : { port }) };
-    if (sending.way === "none") return { ...drop("route", sending.reason), target: asSent, source: "" };
+    const target = { address: to, ...(port === undefined ? {} : { port }) };
+    if (sending.way === "none") return [{ ...drop("route", sending.reason), target, source: "" }];
     if (sending.way === "within") {
         const decision = pass("route", "it does not leave the sandbox");
-        return { ...decision, reaches: { sandbox: sending.sandbox }, target: asSent, source: sending.source };
+        return [{ ...decision, reaches: { sandbox: sending.sandbox }, target, source: sending.source }];
     }
     const { side: source } = sending;
     const refusal = judgeSource(source, to);
-    if (refusal !== undefined) return { ...refusal, target: asSent, source: source.address };
+    if (refusal !== undefined) return [{ ...refusal, target, source: source.address }];
 
-    const isHost = isOfHost(to, site);
-    const publication = isHost ? publicationOf(to, protocol, port, site) : undefined;
-    const arrival = arrive(to, isHost, publication, site);
-    const target = publication === undefined ? asSent : { address: arrival.address, port: publication.port };
-    const way: Way = { source, target: arrival, protocol, port: target.port, publication, site };
-    const decision =
-        packet.state === "established" ? pass("established", "its connection is there already") : judge(way);
-    return {
-        ...decision,
-        ...(decision.verdict === "pass" ? { reaches: receiver(arrival) } : {}),
-        target,
-        source: seenSource(way),
-    };
+    const common = { source, protocol, site };
+    if (!isOfHost(to, site)) return [judgeWay({ ...common, target: locate(to, site), port }, packet)];
+    const published = publicationsOf(to, protocol, port, site).map((publication): Way => {
+        const { endpoint } = publication;
+        const behind: Side = { at: networkOf(endpoint, site), address: endpoint.ipv4Address, endpoint };
+        return { ...common, target: behind, port: publication.port, publication };
+    });
+    const ways: Way[] = published.length > 0 ? published : [{ ...common, target: { at: "host", address: to }, port }];
+    return ways.map((way) => judgeWay(way, packet));
 }
 
 /** A packet between its sender and where it goes after DNAT. */
@@ -62,16 +64,19 @@ interface Way {
     readonly target: Side;
     readonly protocol: number;
     readonly port: number | undefined;
-    readonly publication: Publication | undefined;
+    readonly publication?: Publication;
     readonly site: Site;
 }
 
-function arrive(to: string, isHost: boolean, publication: Publication | undefined, site: Site): Side {
-    if (publication !== undefined) {
-        const { endpoint } = publication;
-        return { at: networkOf(endpoint, site), address: endpoint.ipv4Address, endpoint };
-    }
-    return isHost ? { at: "host", address: to } : locate(to, site);
+function judgeWay(way: Way, { state }: Packet): Judgement {
+    const { target, port } = way;
+    const decision = state === "established" ? pass("established", "its connection is there already") : judge(way);
+    return {
+        ...decision,
+        ...(decision.verdict === "pass" ? { reaches: receiver(target) } : {}),
+        target: { address: target.address, ...(port === undefined ? {} : { port }) },
+        source: seenSource(way),
+    };
 }
 
 function receiver({ at, endpoint }: Side): Judgement["reaches"] & {} {

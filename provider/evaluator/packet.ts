@@ -22,22 +22,25 @@ export interface Packet {
     readonly state?: "new" | "established";
 }
 
-/** What decided, in the order in which they are asked. */
-export type Stage =
-    | "route"
-    | "port guard"
-    | "loopback guard"
-    | "established"
-    | "gateway address"
-    | "internal"
-    | "host access"
-    | "default policy"
-    | "egress policy"
-    | "ingress policy"
-    | "publication"
-    | "isolation"
-    | "networks"
-    | "host";
+/** What may decide, in the order in which they are asked. */
+export const stages = [
+    "route",
+    "port guard",
+    "loopback guard",
+    "established",
+    "gateway address",
+    "internal",
+    "host access",
+    "default policy",
+    "egress policy",
+    "ingress policy",
+    "publication",
+    "isolation",
+    "networks",
+    "host",
+] as const;
+
+export type Stage = (typeof stages)[number];
 
 /** What becomes of a packet. */
 export interface Judgement {

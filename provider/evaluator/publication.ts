@@ -1,4 +1,10 @@
-import type { Binding, EndpointObject, PortMappingObject } from "../model/object.js";
+import {
+    type Binding,
+    type EndpointObject,
+    type PortMappingObject,
+    type PortTarget,
+    targetsOf,
+} from "../model/object.js";
 import { protocolNumber } from "./protocol.js";
 import type { Site } from "./site.js";
 
@@ -9,31 +15,34 @@ export interface Publication {
     readonly port: number;
 }
 
-/** Who answers on a port of the host: one published on this very address goes before one on every address. */
-export function publicationOf(
+/**
+ * Who answers on a port of the host: one published on this very address goes before one on every address. Several
+ * when new connections are dealt out to several, whatever their shares are.
+ */
+export function publicationsOf(
     address: string,
     protocol: number,
     port: number | undefined,
     { world }: Site,
-): Publication | undefined {
-    const found: { readonly publication: Publication; readonly isSpecific: boolean }[] = [];
-    for (const mapping of port === undefined ? [] : world.all("port-mapping")) {
-        const endpoint = world.get("endpoint", mapping.endpoint);
-        for (const binding of mapping.bindings) {
-            if (endpoint === undefined || protocolNumber(binding.protocol) !== protocol) continue;
-            if (binding.hostAddress !== undefined && binding.hostAddress !== address) continue;
-            const target = targetPort(binding, port as number);
-            if (target === undefined) continue;
-            found.push({
-                publication: { mapping, endpoint, port: target },
-                isSpecific: binding.hostAddress !== undefined,
+): readonly Publication[] {
+    if (port === undefined) return [];
+    const found = world.all("port-mapping").flatMap((mapping) =>
+        mapping.bindings.flatMap((binding) => {
+            const { hostAddress, hostPort } = binding;
+            if (protocolNumber(binding.protocol) !== protocol) return [];
+            if (hostAddress !== undefined && hostAddress !== address) return [];
+            if (port < hostPort.first || port > hostPort.last) return [];
+            const publications = targetsOf(mapping).flatMap((target): Publication[] => {
+                const endpoint = target.weight === 0 ? undefined : world.get("endpoint", target.endpoint);
+                return endpoint === undefined ? [] : [{ mapping, endpoint, port: targetPort(binding, target, port) }];
             });
-        }
-    }
-    return (found.find(({ isSpecific }) => isSpecific) ?? found[0])?.publication;
+            return publications.length === 0 ? [] : [{ publications, isSpecific: hostAddress !== undefined }];
+        }),
+    );
+    return (found.find(({ isSpecific }) => isSpecific) ?? found[0])?.publications ?? [];
 }
 
 /** Ranges are published port by port, in their order. */
-function targetPort({ hostPort, targetPort }: Binding, port: number): number | undefined {
-    return hostPort.first <= port && port <= hostPort.last ? targetPort.first + port - hostPort.first : undefined;
+function targetPort({ hostPort, targetPort }: Binding, target: PortTarget, port: number): number {
+    return (target.port ?? targetPort.first) + port - hostPort.first;
 }

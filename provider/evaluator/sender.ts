@@ -31,14 +31,18 @@ export function send(packet: Packet, site: Site): Sending {
     if (isWithin(to, "127.0.0.0/8") || own.some((endpoint) => endpoint.ipv4Address === to)) {
         return { way: "within", sandbox: sandbox.key, source: packet.source ?? bound?.ipv4Address ?? to };
     }
+    const wanted = packet.source ?? bound?.ipv4Address;
+    const speaker = own.find((endpoint) => endpoint.ipv4Address === wanted);
     const onLink = own.find((endpoint) => isWithin(to, networkOf(endpoint, site).subnet));
-    // What binds to an endpoint with a gateway goes by that endpoint, whatever the sandbox's other routes say.
+    // What speaks as an endpoint with a gateway goes by that endpoint, whatever the sandbox's other routes say.
     const leaves =
-        bound !== undefined && !networkOf(bound, site).internal ? bound : (onLink ?? defaultEndpoint(sandbox, site));
+        speaker !== undefined && !networkOf(speaker, site).internal
+            ? speaker
+            : (onLink ?? defaultEndpoint(sandbox, site));
     if (leaves === undefined) {
         return { way: "none", reason: `sandbox "${sandbox.name}" has no route to ${to}` };
     }
-    const address = packet.source ?? bound?.ipv4Address ?? leaves.ipv4Address;
+    const address = wanted ?? leaves.ipv4Address;
     return { way: "side", side: { at: networkOf(leaves, site), address, endpoint: leaves } };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { evaluate } from "../../../provider/evaluator/evaluate.js";
+import { evaluate, evaluateAll } from "../../../provider/evaluator/evaluate.js";
 import type { Origin, Packet } from "../../../provider/evaluator/packet.js";
 import type { World } from "../../../provider/model/world.js";
 import { empty, endpoint, facts, keyOf, network, put, ref, sandbox } from "../kinds/build.js";
@@ -141,4 +141,25 @@ test.each([
     ["a protocol without a name", { from: "host", to: "172.20.0.2", protocol: "ospf" }, '"ospf" is no protocol'],
 ] as const)("evaluator: refuses %s", (_title, packet, message) => {
     expect(() => evaluate(packet, site)).toThrow(message);
+});
+
+test("evaluator: a port with several targets leads to each that takes connections, in its own way", () => {
+    const at = (name: string) => ref("endpoint", name);
+    const world = put(site.world, "port-mapping", "pool", {
+        target: [
+            at("web-front"),
+            { endpoint: at("shop-front"), port: 81 },
+            { endpoint: at("one-cell"), weight: 0 },
+            { endpoint: at("web-back"), weight: 5 },
+        ],
+        targetPort: 80,
+        hostPort: 8000,
+    });
+    const said = evaluateAll(read("shop -> 192.0.2.10 tcp 8000"), { ...site, world });
+    const ways = said.map(({ verdict, target, source }) => `${verdict} ${target.address}:${target.port} ${source}`);
+    expect(ways).toEqual([
+        "pass 172.20.0.2:80 172.20.0.1",
+        "pass 172.20.0.3:81 172.20.0.1",
+        "pass 172.21.0.2:80 172.20.0.3",
+    ]);
 });

@@ -1,6 +1,6 @@
 import type { Judgement, Packet } from "../../../provider/evaluator/packet.js";
 import { locate, send } from "../../../provider/evaluator/sender.js";
-import { isOfHost } from "../../../provider/evaluator/site.js";
+import { hostSource, isOfHost } from "../../../provider/evaluator/site.js";
 import { plan } from "../../../provider/kernel/plan.js";
 import { hostInterfaceOf, interfaceOf } from "../../../provider/model/object.js";
 import type { HostFacts, World } from "../../../provider/model/world.js";
@@ -9,27 +9,35 @@ import { createTracer, type Packet as Seen } from "../kinds/tracer.js";
 
 export interface Outcome extends Pick<Judgement, "verdict"> {
     readonly target: string;
-    /** Before it is masqueraded. */
+    /** Whom the receiver sees; empty when there is none. */
     readonly source: string;
-    readonly isMasqueraded: boolean;
 }
 
 const uplink = "eth0";
 
-/** Sends packets through the rendered rules of a world, hook by hook as the kernel does (Documentation: nft(8), HOOKS). */
-export function renderedHost(world: World, facts: HostFacts): (packet: Packet) => Outcome {
+/**
+ * Sends packets through the rendered rules of a world, hook by hook as the kernel does (Documentation: nft(8), HOOKS).
+ * Several outcomes: connections are dealt out to several targets, some perhaps more than once in a round.
+ */
+export function renderedHost(world: World, facts: HostFacts): (packet: Packet) => readonly Outcome[] {
     const site = { world, facts };
     const { nft } = plan([], allItems(world));
     const trace = createTracer(nft.map((line) => line.args.join(" ")).join("\n"));
 
     return (packet) => {
+        const [first, turns] = sendInTurn(packet, 0);
+        return [first, ...Array.from({ length: turns - 1 }, (_, i) => sendInTurn(packet, i + 1)[0])];
+    };
+
+    /** The outcome, and among how many turns this is one. */
+    function sendInTurn(packet: Packet, turn: number): [Outcome, number] {
         const { to, port, protocol } = packet;
         const sending = send(packet, site);
         const asSent = port === undefined ? to : `${to}:${port}`;
         if (sending.way !== "side") {
             const verdict = sending.way === "within" ? "pass" : "drop";
             const source = sending.way === "within" ? sending.source : "";
-            return { verdict, target: asSent, source, isMasqueraded: false };
+            return [{ verdict, target: asSent, source }, 1];
         }
         const { at, address: source, endpoint } = sending.side;
         const iifname = typeof at === "object" ? interfaceOf(at) : at === "outside" ? uplink : undefined;
@@ -40,17 +48,19 @@ export function renderedHost(world: World, facts: HostFacts): (packet: Packet) =
             ...(port === undefined ? {} : { dport: port }),
             local: isOfHost(to, site) ? [to] : [],
             state: packet.state ?? "new",
+            turn,
         };
+        const dropped: [Outcome, number] = [{ verdict: "drop", target: asSent, source: "" }, 1];
         if (endpoint !== undefined) {
             const frame = { iifname: hostInterfaceOf(endpoint), etherSource: endpoint.macAddress, etherType: "ip" };
             const seen = trace({ ...common, ...frame, family: "bridge", hook: "prerouting", daddr: to });
-            if (seen.verdict !== "accept") return { verdict: "drop", target: asSent, source, isMasqueraded: false };
+            if (seen.verdict !== "accept") return dropped;
         }
         const isFromHost = at === "host";
         const early = trace({ ...common, hook: isFromHost ? "output" : "prerouting", daddr: to });
-        if (!isFromHost && early.verdict !== "accept")
-            return { verdict: "drop", target: asSent, source, isMasqueraded: false };
+        if (!isFromHost && early.verdict !== "accept") return dropped;
 
+        const turns = early.turns ?? 1;
         const [address2 = to, port2 = port] = early.dnat?.split(":") ?? [];
         const isDnat = early.dnat !== undefined;
         const target = port2 === undefined ? address2 : `${address2}:${port2}`;
@@ -66,9 +76,11 @@ export function renderedHost(world: World, facts: HostFacts): (packet: Packet) =
         const hook = isFromHost ? "output" : place === "host" ? "input" : "forward";
         const filtered = trace({ ...translated, hook, ...(hook === "input" ? {} : { oifname }) });
         if (filtered.verdict !== "accept") {
-            return { verdict: filtered.verdict === "reject" ? "reject" : "drop", target, source, isMasqueraded: false };
+            const verdict = filtered.verdict === "reject" ? "reject" : "drop";
+            return [{ verdict, target, source: "" }, turns];
         }
         const leaves = hook === "input" ? undefined : trace({ ...translated, hook: "postrouting", oifname });
-        return { verdict: "pass", target, source, isMasqueraded: leaves?.isMasqueraded ?? false };
-    };
+        const masquerade = typeof place === "object" ? place.gateway : hostSource(address2, site);
+        return [{ verdict: "pass", target, source: leaves?.isMasqueraded ? masquerade : source }, turns];
+    }
 }

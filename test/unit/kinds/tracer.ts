@@ -27,6 +27,8 @@ export interface Packet {
     readonly etherSource?: string;
     readonly etherTarget?: string;
     readonly arpSender?: string;
+    /** How often `numgen inc` was asked before. @default 0 */
+    readonly turn?: number;
 }
 
 export interface Verdict {
@@ -35,6 +37,8 @@ export interface Verdict {
     readonly path: string;
     /** `address:port` after a redirection. */
     readonly dnat?: string;
+    /** Among how many targets of a published port connections go round. */
+    readonly turns?: number;
     readonly isMasqueraded: boolean;
 }
 
@@ -135,6 +139,7 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
         const table: Table = tables.get(family) ?? { chains: new Map(), sets: new Map() };
         const asked: string[] = [];
         let dnat: string | undefined;
+        let turns: number | undefined;
         let isMasqueraded = false;
 
         function find(set: string, value: string | undefined): { key: string; value: string } | undefined {
@@ -184,6 +189,14 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                     if (!isTrue) return undefined;
                     rest = rest.slice(whole.length + 1);
                     continue;
+                }
+                const [, modulus, ways] = /^dnat ip to numgen inc mod (\d+) map \{ (.*) \}$/.exec(rest) ?? [];
+                if (ways !== undefined) {
+                    turns = Number(modulus);
+                    const way = ways.split(", ")[(packet.turn ?? 0) % turns]?.split(" : ");
+                    if (Number(way?.[0]) !== (packet.turn ?? 0) % turns) throw new Error(`not in turn: ${rest}`);
+                    dnat = way?.[1]?.replace(" . ", ":");
+                    return "accept";
                 }
                 const dnatTo = /^dnat (ip6?) to /.exec(rest);
                 const isDnat = dnatTo !== null;
@@ -239,6 +252,12 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
             if (verdict !== "drop" && !verdict.startsWith("reject")) continue;
             return { verdict: verdict === "drop" ? "drop" : "reject", path: asked.join(" "), isMasqueraded };
         }
-        return { verdict: "accept", path: asked.join(" "), isMasqueraded, ...(dnat === undefined ? {} : { dnat }) };
+        return {
+            verdict: "accept",
+            path: asked.join(" "),
+            isMasqueraded,
+            ...(dnat === undefined ? {} : { dnat }),
+            ...(turns === undefined ? {} : { turns }),
+        };
     };
 }
