@@ -1,13 +1,16 @@
 import { describeConnection } from "../provider/model/connection.js";
 import { readCarried } from "./carried.js";
+import { parseCounters, readCounters } from "./counters.js";
 import { type Inventory, takeInventory } from "./inventory.js";
+import { count } from "./name.js";
 import { print } from "./table.js";
 import { connectionOf, type TargetOptions } from "./target.js";
 
 /** Prints what a host carries, of all stacks. */
 export async function inspect(target: string | undefined, options: TargetOptions & { json?: true }): Promise<void> {
     const connection = await connectionOf(target, options);
-    const inventory = takeInventory((await readCarried(connection)).world, describeConnection(connection));
+    const { world, stdout } = await readCarried(connection, readCounters);
+    const inventory = takeInventory(world, describeConnection(connection), parseCounters(stdout));
     print(options.json ? JSON.stringify(inventory, undefined, 2) : await renderInventory(inventory));
 }
 
@@ -23,11 +26,12 @@ function tablesOf(all: Inventory) {
     const words = (...flags: (string | false)[]) => flags.filter((flag) => flag !== false).join(", ");
     const list = (names: readonly string[]) => names.join(", ") || "-";
     const rules = (policy: Inventory["policies"][number]) => {
-        const otherwise = (direction: string) => `${policy.defaultAction} all other ${direction}`;
-        return [
-            ...(policy.ingress === null ? [] : [...policy.ingress, otherwise("ingress")]),
-            ...(policy.egress === null ? [] : [...policy.egress, otherwise("egress")]),
-        ].join("\n");
+        const counted = (direction: "ingress" | "egress") => {
+            const said = policy[direction];
+            const all = said === null ? [] : [...said, `${policy.defaultAction} all other ${direction}`];
+            return all.map((rule, i) => `${rule}: ${count(policy[`${direction}Packets`]?.[i] ?? 0, "packet")}`);
+        };
+        return [...counted("ingress"), ...counted("egress")].join("\n");
     };
     return [
         {

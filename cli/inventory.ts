@@ -3,13 +3,14 @@ import { targetRange } from "../provider/kinds/port-items.js";
 import { targetsOf } from "../provider/model/object.js";
 import { formatPortRange } from "../provider/model/port-range.js";
 import type { World } from "../provider/model/world.js";
+import { type Counters, countsOf } from "./counters.js";
 import { inOrder, nameOf, stackOf } from "./name.js";
 import { describeRule } from "./rule.js";
 
 /** What a host carries, in the words of the programs that made it; `inspect --json` prints it. */
 export type Inventory = ReturnType<typeof takeInventory>;
 
-export function takeInventory(world: World, host: string) {
+export function takeInventory(world: World, host: string, counters: Counters) {
     return {
         schemaVersion: 1,
         host,
@@ -69,6 +70,9 @@ export function takeInventory(world: World, host: string) {
             /** `null`: the policy says nothing about this direction. */
             ingress: policy.ingress?.map((rule) => describeRule(rule, "from", world)) ?? null,
             egress: policy.egress?.map((rule) => describeRule(rule, "to", world)) ?? null,
+            /** Packets that each of these rules matched, then those that no rule of any policy on the targets matched. */
+            ingressPackets: countsOf(policy, "ingress", world, counters),
+            egressPackets: countsOf(policy, "egress", world, counters),
         })),
         tunnels: inOrder(world.all("overlay-tunnel")).map((tunnel) => ({
             stack: stackOf(tunnel),

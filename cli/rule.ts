@@ -1,3 +1,4 @@
+import { icmpTypeName, speaksOfIcmpv6 } from "../provider/model/icmp-type.js";
 import type { Peer, PolicyRule } from "../provider/model/object.js";
 import { formatPortRange } from "../provider/model/port-range.js";
 import type { World } from "../provider/model/world.js";
@@ -11,6 +12,9 @@ export function describePeer(peer: Peer, world: World): string {
 
 /** `tcp 5432`, `udp 53`, `icmp`; "all traffic" when the rule has no limits. */
 export function describeTraffic(rule: PolicyRule): string {
+    const icmp = speaksOfIcmpv6(rule) ? "icmpv6" : "icmp";
+    if (rule.icmpTypes !== undefined)
+        return rule.icmpTypes.map((type) => `${icmp} ${icmpTypeName(icmp, type)}`).join(", ");
     if (rule.ports.length === 0) return rule.protocols.length === 0 ? "all traffic" : rule.protocols.join(", ");
     const protocols = rule.protocols.length > 0 ? rule.protocols : ["tcp"];
     return rule.ports
@@ -21,8 +25,22 @@ export function describeTraffic(rule: PolicyRule): string {
         .join(", ");
 }
 
+/** `at most 20/minute and 5 connections per source`. */
+function describeLimit({ rate, burst, connections, perSource }: NonNullable<PolicyRule["limit"]>): string {
+    const parts = [
+        ...(rate === undefined ? [] : [`${rate}${burst === undefined ? "" : ` (${burst} at once)`}`]),
+        ...(connections === undefined ? [] : [`${connections} connections`]),
+    ];
+    return `at most ${parts.join(" and ")}${perSource ? " per source" : ""}`;
+}
+
 /** `allow tcp 5432 from api-database`. */
 export function describeRule(rule: PolicyRule, direction: "from" | "to", world: World): string {
     const peers = rule.peers.map((peer) => describePeer(peer, world)).join(", ");
-    return `${rule.action} ${describeTraffic(rule)} ${direction} ${peers}`;
+    return [
+        `${rule.action} ${describeTraffic(rule)} ${direction} ${peers}`,
+        ...(rule.rejectWith === undefined ? [] : [`with ${rule.rejectWith}`]),
+        ...(rule.limit === undefined ? [] : [describeLimit(rule.limit)]),
+        ...(rule.log === undefined ? [] : ["logged"]),
+    ].join(", ");
 }

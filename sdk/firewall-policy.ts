@@ -48,18 +48,28 @@ export type PolicyPeer = PolicyTarget | string;
 /** What a rule says, in either direction. The first match decides. */
 export interface RuleArgs {
     action: pulumi.Input<RuleAction>;
-    /** Names ("tcp", "udp", "sctp", "icmp", "esp", "ah", "gre") or IANA numbers. @default "tcp" with `ports`, else every protocol */
+    /** Names ("tcp", "udp", "sctp", "icmp", "icmpv6", "esp", "ah", "gre") or IANA numbers. @default "tcp" with `ports`, else every protocol */
     protocol?: Many<string | number>;
     /** Numbers, ranges "8000-8010", or with their protocol "5432/tcp". @default every port */
     ports?: Many<number | string>;
-    /** Names ("echo-request") or numbers. @default every type */
+    /**
+     * Types by name ("echo-request") or number: of ICMP for IPv4, with protocol "icmp" or without one, or of ICMPv6 with
+     * protocol "icmpv6". @default every type
+     */
     icmpTypes?: Many<string | number>;
-    /** What a refused peer is told. @default "admin-prohibited" */
+    /**
+     * What a refused peer is told, with action "reject". "tcp-reset" is for tcp; other packets of the same rule get
+     * "port-unreachable". @default "admin-prohibited"
+     */
     rejectWith?: pulumi.Input<RejectWith>;
-    /** Beyond the limit the rule does not match. */
+    /** Beyond the limit the rule does not match, so the next one is asked. New connections count, not their packets. */
     limit?: pulumi.Input<LimitArgs>;
-    /** Writes matching packets to the kernel's log. @default false */
-    log?: pulumi.Input<boolean>;
+    /**
+     * Writes the first packet of each matching connection to the kernel's log, at most 10 a second after 20 at once: true
+     * with the prefix "linuxnet <policy>: ", or a prefix of at most 64 characters. @default false
+     */
+    log?: pulumi.Input<boolean | string>;
+    /** At most 120 characters; the kernel keeps it with the rule and its counter, cut to 118 bytes. */
     description?: pulumi.Input<string>;
 }
 
@@ -73,15 +83,18 @@ export interface EgressRuleArgs extends RuleArgs {
     to?: Many<PolicyPeer>;
 }
 
-/** How often a rule matches. */
+/** How often a rule matches; `rate`, `connections` or both. Each endpoint or host that is a target counts by itself. */
 export interface LimitArgs {
-    /** Matches in a time: "20/minute", "100/second". */
+    /** New connections in a time: "100/second", "20/minute"; per second, minute, hour or day. */
     rate?: pulumi.Input<string>;
     /** Matches beyond the rate that are let through at once. @default the rate */
     burst?: pulumi.Input<number>;
-    /** Counts each source address (IPv6: each /64) by itself. @default false */
+    /**
+     * Counts each source address by itself (IPv6: each /64). Up to 65536 are known at a time, further ones are beyond the
+     * limit. @default false
+     */
     perSource?: pulumi.Input<boolean>;
-    /** Connections at one time. */
+    /** Connections open at one time. */
     connections?: pulumi.Input<number>;
 }
 
@@ -93,7 +106,7 @@ export type IngressRule = pulumi.Unwrap<RuleArgs> & { readonly from?: PeerValue[
 export type EgressRule = pulumi.Unwrap<RuleArgs> & { readonly to?: PeerValue[] };
 
 export type RuleAction = "allow" | "drop" | "reject";
-export type RejectWith = "tcp-reset" | "port-unreachable" | "host-unreachable" | "admin-prohibited";
+export type RejectWith = "tcp-reset" | "port-unreachable" | "host-unreachable" | "admin-prohibited" | "no-route";
 
 const definition = {
     kind: "firewall-policy",

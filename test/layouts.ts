@@ -131,18 +131,32 @@ export function rollRules(dice: Dice, ground: Ground, { host, outside }: Surroun
     const protocols = [{}, {}, { protocol: "tcp" }, { protocol: "udp" }, { protocol: ["tcp", "udp"] }];
     const portArgs = () => {
         if (dice.chance(0.4))
-            return dice.one([{}, {}, { protocol: "icmp" }, { protocol: [6, "icmp"] }, { protocol: 17 }]);
+            return dice.one([
+                {},
+                {},
+                { protocol: "icmp" },
+                { protocol: [6, "icmp"] },
+                { protocol: 17 },
+                { icmpTypes: ["timestamp-request", 8] },
+                { icmpTypes: "time-exceeded" },
+            ]);
         return {
             ports: dice.one([[80], ["80-81"], ["7000-9000"], [80, "81/udp"], [7001, 8080]]),
             ...dice.one(protocols),
         };
     };
+    /** What changes neither the verdict of a packet nor what its sender is told. */
+    const rare = () => ({
+        ...(dice.chance(0.2)
+            ? { limit: { rate: "1000000/second", perSource: dice.chance(0.5), connections: 60000 } }
+            : {}),
+        ...(dice.chance(0.1) ? { log: true } : {}),
+    });
     const rules = (side: "from" | "to") =>
-        range(1 + dice.below(3)).map(() => ({
-            action: dice.one(["allow", "allow", "allow", "drop", "reject"]),
-            [side]: range(1 + dice.below(2)).map(peer),
-            ...portArgs(),
-        }));
+        range(1 + dice.below(3)).map(() => {
+            const action = dice.one(["allow", "allow", "allow", "drop", "reject"]);
+            return { action, [side]: range(1 + dice.below(2)).map(peer), ...portArgs(), ...rare() };
+        });
     const policies = range(dice.below(5)).map((i): Declared => {
         const both = dice.below(5);
         const targets = dice.some(objects, 1);

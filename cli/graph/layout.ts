@@ -1,4 +1,4 @@
-import { endpointsUnder } from "../../provider/kinds/policy-rules.js";
+import { endpointsUnder } from "../../provider/kinds/policy-match.js";
 import { targetRange } from "../../provider/kinds/port-items.js";
 import {
     type Binding,

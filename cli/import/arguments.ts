@@ -56,6 +56,10 @@ function printRules(
             [side]: unless(isAny, one(peers)),
             protocol: unless(rule.protocols.length === 0, one(rule.protocols)),
             ports: unless(ports.length === 0, one(ports)),
+            icmpTypes: unless(rule.icmpTypes === undefined, one(rule.icmpTypes ?? [])),
+            rejectWith: rule.rejectWith,
+            limit: rule.limit as Code | undefined,
+            log: rule.log,
             description: rule.description,
         };
     });

@@ -24,7 +24,7 @@ const drop = (stage: Stage, reason: string): Decision => ({ verdict: "drop", sta
  * Says whether a packet passes, who decides that and why, and how it is translated: from what the resources mean, not
  * from the rules they are rendered to. Published to several targets, it is the packet that goes to the first of them.
  *
- * Policies on the host itself are not asked yet. It does not know what is not of this project: firewalls of others, processes (whether anybody listens), other hosts.
+ * Policies on the host itself are not asked yet. Limits of rules count as kept. It does not know what is not of this project: firewalls of others, processes (whether anybody listens), other hosts.
  * @throws Error when the sender is no object of the host, or a protocol has no such name
  */
 export function evaluate(packet: Packet, site: Site): Judgement {
@@ -47,7 +47,7 @@ export function evaluateAll(packet: Packet, site: Site): readonly Judgement[] {
     const refusal = judgeSource(source, to);
     if (refusal !== undefined) return [{ ...refusal, target, source: source.address }];
 
-    const common = { source, protocol, site };
+    const common = { source, protocol, icmpType: packet.icmpType ?? "echo-request", site };
     if (!isOfHost(to, site)) return [judgeWay({ ...common, target: locate(to, site), port }, packet)];
     const published = publicationsOf(to, protocol, port, site).map((publication): Way => {
         const { endpoint } = publication;
@@ -64,6 +64,7 @@ interface Way {
     readonly target: Side;
     readonly protocol: number;
     readonly port: number | undefined;
+    readonly icmpType: string | number;
     readonly publication?: Publication;
     readonly site: Site;
 }
@@ -173,8 +174,8 @@ interface Said {
 function rule(way: Way, direction: Direction): Said | undefined {
     const [asked, peer] = direction === "egress" ? [way.source, way.target] : [way.target, way.source];
     if (asked.endpoint === undefined) return undefined;
-    const { protocol, port, site } = way;
-    const ruling = askPolicies(asked.endpoint, direction, { peer, protocol, port }, site);
+    const { protocol, port, icmpType, site } = way;
+    const ruling = askPolicies(asked.endpoint, direction, { peer, protocol, port, icmpType }, site);
     if (ruling === undefined) return undefined;
     const { action, reason, opensPath } = ruling;
     if (action === "allow") return { reason, opensPath };

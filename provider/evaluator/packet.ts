@@ -18,6 +18,8 @@ export interface Packet {
     readonly protocol: string | number;
     /** Absent for protocols without ports. */
     readonly port?: number;
+    /** By name or number, for protocols icmp and icmpv6. @default "echo-request" */
+    readonly icmpType?: string | number;
     /** @default "new" */
     readonly state?: "new" | "established";
 }

@@ -1,3 +1,4 @@
+import { icmpTypeNumber, speaksOfIcmpv6 } from "../model/icmp-type.js";
 import type { EndpointObject, FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
 import { protocolNumber } from "./protocol.js";
 import type { Side } from "./sender.js";
@@ -13,6 +14,8 @@ export interface Question {
     /** IANA number. */
     readonly protocol: number;
     readonly port: number | undefined;
+    /** By name or number. */
+    readonly icmpType: string | number;
 }
 
 /** What the policies of an endpoint say; `undefined` when it has none in this direction. */
@@ -38,7 +41,8 @@ export function askPolicies(
             if (peers.length === 0 || !isOfRule(rule, question)) continue;
             const opensPath = peers.some((peer) => "object" in peer) && isElsewhere(question.peer, endpoint);
             const text = rule.description === undefined ? "" : ` ("${rule.description}")`;
-            const reason = `${direction}[${index}]${text} of policy "${policy.name}" says ${rule.action}`;
+            const within = rule.limit === undefined ? "" : " within its limit";
+            const reason = `${direction}[${index}]${text} of policy "${policy.name}" says ${rule.action}${within}`;
             return { action: rule.action, opensPath, reason };
         }
     }
@@ -86,7 +90,12 @@ function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): b
     return endpoint !== undefined && (endpoint.key === peer.object || endpoint.sandbox === peer.object);
 }
 
-function isOfRule(rule: PolicyRule, { protocol, port }: Question): boolean {
+function isOfRule(rule: PolicyRule, { protocol, port, icmpType }: Question): boolean {
+    if (rule.icmpTypes !== undefined) {
+        const of = speaksOfIcmpv6(rule) ? "icmpv6" : "icmp";
+        const type = icmpTypeNumber(of, icmpType);
+        return protocol === protocolNumber(of) && rule.icmpTypes.some((each) => icmpTypeNumber(of, each) === type);
+    }
     const isNamed = rule.protocols.some((each) => protocolNumber(each) === protocol);
     if (rule.ports.length === 0) return rule.protocols.length === 0 || isNamed;
     return rule.ports.some(({ range, protocol: own }) => {

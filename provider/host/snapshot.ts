@@ -195,6 +195,7 @@ function parseChain({ type, hook, prio, policy }: ChainJson): { hook?: string; c
 type NftJson = {
     readonly nftables?: readonly {
         readonly chain?: ChainJson;
+        readonly counter?: { readonly name: string };
         readonly rule?: { readonly chain: string; readonly comment?: string };
         readonly set?: { readonly name: string; readonly elem?: readonly unknown[] };
         readonly map?: { readonly name: string; readonly elem?: readonly unknown[] };
@@ -204,9 +205,11 @@ type NftJson = {
 function parseTable(body: string | undefined): TableSnapshot {
     const chains = new Map<string, { hook?: string; comments: string[] }>();
     const elements = new Map<string, Map<string, string>>();
+    const counters = new Set<string>();
     const json: NftJson = body === undefined || body.trim() === "" ? {} : JSON.parse(body);
     for (const entry of json.nftables ?? []) {
         if (entry.chain !== undefined) chains.set(entry.chain.name, parseChain(entry.chain));
+        if (entry.counter !== undefined) counters.add(entry.counter.name);
         if (entry.rule !== undefined) chains.get(entry.rule.chain)?.comments.push(entry.rule.comment ?? "");
         if (entry.set !== undefined) {
             elements.set(entry.set.name, new Map((entry.set.elem ?? []).map((key) => [normaliseParts(key), ""])));
@@ -219,7 +222,7 @@ function parseTable(body: string | undefined): TableSnapshot {
             );
         }
     }
-    return { chains, elements };
+    return { chains, elements, counters };
 }
 
 /** VXLAN entries come twice: where the device sends it (`dst`), and that the bridge knows it (`master`). */

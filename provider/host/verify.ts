@@ -60,6 +60,10 @@ function titleOf(item: Item): string {
             return "nftables";
         case "chain":
             return `chain ${item.name} of table inet linuxnet`;
+        case "counter":
+            return `counter ${item.name} of table inet linuxnet`;
+        case "meter":
+            return `set ${item.name} of table inet linuxnet`;
         case "element":
             return `element ${item.key.join(" . ")} of ${item.set} in table ${item.family} linuxnet`;
         case "netns":

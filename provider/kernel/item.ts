@@ -25,6 +25,7 @@ import {
     ruleType,
 } from "./route.js";
 import type { Snapshot } from "./snapshot.js";
+import { type CounterItem, counterType, type MeterItem, meterType } from "./stateful.js";
 import {
     type BridgeNetfilterItem,
     bridgeNetfilterType,
@@ -42,6 +43,8 @@ import {
  */
 export type Item =
     | RulesetItem
+    | CounterItem
+    | MeterItem
     | ChainItem
     | ElementItem
     | KeptItem
@@ -108,17 +111,21 @@ const types = {
     "restore-unit": restoreUnitType,
     option: optionType,
     kept: keptType,
+    counter: counterType,
+    meter: meterType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);
+/** What has to be there is looked at before all else; chains name counters and meters. */
+const first = new Set<Item["type"]>(["kept", "counter", "meter"]);
 
 export function typeOf(item: Item): ItemType<Item> {
     return types[item.type] as unknown as ItemType<Item>;
 }
 
 export function rankOf(item: Item): number {
-    // What has to be there is looked at before all else. Ranks are on hosts, in what the restore script reads.
-    return item.type === "kept" ? 0 : order.indexOf(item.type);
+    // Ranks are on hosts, in what the restore script reads, so what came later has its place by name.
+    return first.has(item.type) ? 0 : order.indexOf(item.type);
 }
 
 export function keyOf(item: Item): string {

@@ -18,7 +18,7 @@ export interface Plan {
     readonly added: readonly Item[];
 }
 
-const nftTypes = new Set(["ruleset", "chain", "element"]);
+const nftTypes = new Set(["ruleset", "counter", "meter", "chain", "element"]);
 
 /**
  * The only planner: from any set of items to any other. Create (from nothing), update, delete (to nothing), repair (from
@@ -31,7 +31,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     const remove: Item[] = [];
     const add: Item[] = [];
     const changed: { item: Item; lines: readonly Line[] }[] = [];
-    for (const [key, item] of old) {
+    for (const [key, item] of [...old].reverse()) {
         const { parents, staysBehind } = typeOf(item);
         const goesAnyway = !staysBehind && parents(item).some((parent) => lost.has(parent));
         if (lost.has(key) && !goesAnyway) remove.push(item);
@@ -60,10 +60,14 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
             ...linesOf(ofType(remove, "element"), "remove"),
             // Tables that were flushed away are changed back before anything is added to them.
             ...changed.filter(({ item }) => item.type === "ruleset").flatMap(({ lines }) => lines),
-            ...linesOf(ofType(add, "ruleset", "chain"), "add"),
+            ...linesOf(ofType(add, "ruleset"), "add"),
+            ...linesOf(ofType(add, "counter", "meter"), "add"),
+            ...linesOf(ofType(add, "chain"), "add"),
             ...changed.filter(({ item }) => isNft(item) && item.type !== "ruleset").flatMap(({ lines }) => lines),
             ...linesOf(ofType(add, "element"), "add"),
-            ...linesOf(ofType(remove, "chain", "ruleset"), "remove"),
+            ...linesOf(ofType(remove, "chain"), "remove"),
+            ...linesOf(ofType(remove, "counter", "meter"), "remove"),
+            ...linesOf(ofType(remove, "ruleset"), "remove"),
         ],
         add: groupByNamespace(
             [...linesOf(cut, "remove"), ...arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines)],

@@ -7,7 +7,7 @@
 const description = /^(.*?)(?: comment "([^"]*)")?$/s;
 
 /** FNV-1a, 32 bits: told apart is what changed by accident or by hand, not what was forged. */
-function hash(text: string): string {
+export function hash(text: string): string {
     let value = 0x811c9dc5;
     for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
     return value.toString(16).padStart(8, "0");

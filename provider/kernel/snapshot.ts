@@ -70,6 +70,8 @@ export interface ChainSnapshot {
 export interface TableSnapshot {
     readonly chains: ReadonlyMap<string, ChainSnapshot>;
     readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
+    /** Names of counters. */
+    readonly counters: ReadonlySet<string>;
 }
 
 /** What the kernel of one host shows, read in one go; the key of the host's own namespace is "". */

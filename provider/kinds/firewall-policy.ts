@@ -4,7 +4,9 @@ import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
-import { endpointsUnder, holdersOf, refuseUnguarded } from "./policy-rules.js";
+import { endpointsUnder } from "./policy-match.js";
+import { holdersOf, refuseUnguarded } from "./policy-rules.js";
+import { buildRare, rareArguments, refineRare } from "./rule-arguments.js";
 import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./schema.js";
 
 const keyword = z.literal(["any", "host", "internal", "external"]);
@@ -44,16 +46,15 @@ const rulePort = z
         }
     });
 
-const rule = (direction: "from" | "to") =>
+const rule = (direction: "from" | "to") => refineRare(plainRule(direction));
+
+const plainRule = (direction: "from" | "to") =>
     shape({
         action: z.literal(["allow", "drop", "reject"], '"allow", "drop" or "reject" is expected'),
         [direction]: many(peer).optional(),
         protocol: many(protocol).default([]),
         ports: many(rulePort).default([]),
-        icmpTypes: later('protocol: "icmp" matches all of its types.', []),
-        rejectWith: later('"reject" answers with ICMP "administratively prohibited".'),
-        limit: later("Leave it out."),
-        log: later("Leave it out.", false),
+        ...rareArguments,
         description: z.string().max(120, "must have at most 120 characters").optional(),
     }).refine(
         (value) => !value["ports"] || (value["ports"] as unknown[]).length === 0 || takesPorts(value["protocol"]),
@@ -89,6 +90,10 @@ interface RuleInputs {
     readonly to?: unknown[];
     readonly protocol: (string | number)[];
     readonly ports: (string | number)[];
+    readonly icmpTypes?: (string | number)[];
+    readonly rejectWith?: PolicyRule["rejectWith"];
+    readonly limit?: PolicyRule["limit"];
+    readonly log?: boolean | string;
     readonly description?: string;
 }
 
@@ -158,6 +163,7 @@ function buildRules(
                 const [range = "", protocol] = String(port).split("/");
                 return defined({ range: parsePortRange(range), protocol: protocol as "tcp" | undefined });
             }),
+            ...buildRare(input),
             description: input.description,
         }),
     ) as PolicyRule[];

@@ -1,7 +1,8 @@
 import type { Item } from "../kernel/item.js";
 import { hostTarget } from "../model/object.js";
 import type { World } from "../model/world.js";
-import { policiesOn, renderChain } from "./policy-rules.js";
+import { renderPolicies } from "./policy-chain.js";
+import { policiesOn } from "./policy-rules.js";
 
 /** Without these no address of the host works for long, whatever a policy allows (RFC 4861, RFC 3810). */
 const ipv6Neighbours =
@@ -44,7 +45,8 @@ export function hostPolicyItems(world: World): Item[] {
         const policies = policiesOn([hostTarget], direction, world);
         if (policies.length === 0) return [];
         const { name, hook, alwaysPassing } = directions[direction];
-        const rules = [...alwaysPassing, ...renderChain(policies, direction, "host", world)];
-        return [{ type: "chain", name, hook, rules }];
+        const place = { target: hostTarget, side: "host", direction, world } as const;
+        const { rules, items } = renderPolicies(policies, place);
+        return [...items, { type: "chain", name, hook, rules: [...alwaysPassing, ...rules] }];
     });
 }

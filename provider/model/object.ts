@@ -146,7 +146,25 @@ export interface PolicyRule {
     readonly protocols: readonly (string | number)[];
     /** Ports of the target, each with its own protocol when it was written so ("5432/tcp"). */
     readonly ports: readonly { readonly range: PortRange; readonly protocol?: "tcp" | "udp" | "sctp" }[];
+    /** Names or numbers; absent: every type. */
+    readonly icmpTypes?: readonly (string | number)[];
+    /** Absent: "admin-prohibited". */
+    readonly rejectWith?: "tcp-reset" | "port-unreachable" | "host-unreachable" | "admin-prohibited" | "no-route";
+    readonly limit?: RuleLimit;
+    /** A prefix, or one made from the policy's name. */
+    readonly log?: string | true;
     readonly description?: string;
+}
+
+/** Beyond it a rule does not match. */
+export interface RuleLimit {
+    /** `20/minute` */
+    readonly rate?: string;
+    /** Absent: the rate's number. */
+    readonly burst?: number;
+    /** Absent: each target counts all sources together. */
+    readonly perSource?: boolean;
+    readonly connections?: number;
 }
 
 /** Stands for the machine itself among the targets of a policy; the key in a Host's id. */

@@ -42,6 +42,8 @@ function layout(connection: linuxnet.ConnectionArgs) {
                 description: 'the "API"',
             },
             { action: "reject", protocol: ["icmp", 47] },
+            { action: "allow", ports: 93, limit: { rate: "20/minute", burst: 5, perSource: true, connections: 9 } },
+            { action: "reject", icmpTypes: ["echo-request", 42], rejectWith: "host-unreachable", log: "no ping: " },
         ],
         egress: [],
         ...{ defaultAction: "reject", priority: -3 },

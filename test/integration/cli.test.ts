@@ -229,7 +229,7 @@ test("inspect: lists what the host carries, as tables and as JSON", async () => 
     expect(row(stdout, stackName, "web")).toMatch(/web-[0-9a-f]{6} \| web-data, web-front$/);
     expect(row(stdout, stackName, "db-data")).toContain("db | data | 172.22.0.10 | ");
     expect(row(stdout, stackName, "http")).toBe(`${stackName} | http | *:8080/tcp | web-front | 172.20.0.2:80`);
-    expect(row(stdout, stackName, "db-access")).toContain("db-data | allow tcp 5432 from web-data");
+    expect(row(stdout, stackName, "db-access")).toContain("db-data | allow tcp 5432 from web-data: 0 packets");
     const json = JSON.parse((await ask(bed.host, ["inspect", "--json"])).stdout);
     expect(Object.keys(json)).toEqual([
         "schemaVersion",
@@ -252,6 +252,11 @@ test("inspect: lists what the host carries, as tables and as JSON", async () => 
     expect(json.policies).toMatchObject([
         { targets: ["db-data"], ingress: ["allow tcp 5432 from web-data"], egress: null, defaultAction: "drop" },
     ]);
+    await bed.host.exec("ping -c2 -i0.01 -W1 172.22.0.10 || :");
+    const counted = await ask(bed.host, ["inspect"]);
+    expect(counted.stdout).toContain("drop all other ingress: 2 packets");
+    const again = JSON.parse((await ask(bed.host, ["inspect", "--json"])).stdout);
+    expect(again.policies).toMatchObject([{ ingressPackets: [0, 2], egressPackets: null }]);
 });
 
 test("inspect: an empty host carries nothing, and gets no machine id for being asked", async () => {

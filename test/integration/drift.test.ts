@@ -216,7 +216,7 @@ const damages: Damage[] = [
             host: ["nftables: table inet linuxnet is missing", "..."],
             front: ["element {FRONT} of networks in table inet linuxnet is missing", "..."],
             back: ["element {BACK} of networks in table inet linuxnet is missing", "..."],
-            dbFront: ["chain in_{db} of table inet linuxnet is missing", "..."],
+            dbFront: ["counter count_{db}_ingress of table inet linuxnet is missing", "..."],
             http: ["element tcp . 8080 of published_any in table inet linuxnet is missing"],
             tunnel: ["element 4789 of tunnel_ports in table inet linuxnet is missing", "..."],
         },

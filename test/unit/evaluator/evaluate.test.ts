@@ -60,6 +60,20 @@ function read(text: string): Packet {
 }
 
 test.each([
+    ["echo-request", "pass", 'ingress[0] of policy "ping" says allow within its limit'],
+    ["8", "pass", 'ingress[0] of policy "ping" says allow within its limit'],
+    ["timestamp-request", "drop", 'no ingress rule of "ping" matches, and the default of "ping" is drop'],
+])("evaluator: knows types of ICMP: %s", (icmpType, verdict, reason) => {
+    const world = put(layOut(), "firewall-policy", "ping", {
+        target: ref("endpoint", "shop-front"),
+        ingress: [{ action: "allow", icmpTypes: "echo-request", limit: { rate: "5/second" }, log: true }],
+    });
+    const packet = { ...read("web -> 172.20.0.3 icmp"), icmpType };
+    expect(evaluate(packet, { world, facts })).toMatchObject({ verdict, reason });
+    expect(evaluate(read("web -> 172.20.0.3 tcp 80"), { world, facts }).verdict).toBe("drop");
+});
+
+test.each([
     ["web -> 172.20.0.3 tcp 80", "pass", 'both are on network "front"'],
     ["web -> 198.51.100.7 tcp 443", "pass", 'network "front" reaches the outside'],
     [

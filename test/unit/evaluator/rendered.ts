@@ -2,6 +2,7 @@ import type { Judgement, Packet } from "../../../provider/evaluator/packet.js";
 import { locate, send } from "../../../provider/evaluator/sender.js";
 import { hostSource, isOfHost } from "../../../provider/evaluator/site.js";
 import { plan } from "../../../provider/kernel/plan.js";
+import { icmpTypeName } from "../../../provider/model/icmp-type.js";
 import { hostInterfaceOf, interfaceOf } from "../../../provider/model/object.js";
 import type { HostFacts, World } from "../../../provider/model/world.js";
 import { allItems } from "../kinds/build.js";
@@ -46,6 +47,7 @@ export function renderedHost(world: World, facts: HostFacts): (packet: Packet) =
             saddr: source,
             protocol: String(protocol),
             ...(port === undefined ? {} : { dport: port }),
+            icmpType: String(icmpTypeName("icmp", packet.icmpType ?? "echo-request")),
             local: isOfHost(to, site) ? [to] : [],
             state: packet.state ?? "new",
             turn,

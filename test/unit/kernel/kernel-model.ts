@@ -171,7 +171,10 @@ function runNft(kernel: Kernel, text: string): void {
         );
     if (verb === "delete" && object === "table") {
         must(kernel.has(`table ${family}`), `no table ${family}`);
-        dropFrom(kernel, (each) => /^(table|set|map|chain|element) /.test(each) && each.split(" ")[1] === family);
+        dropFrom(
+            kernel,
+            (each) => /^(table|set|map|counter|chain|element) /.test(each) && each.split(" ")[1] === family,
+        );
         return;
     }
     if (object === "table") {
@@ -184,6 +187,17 @@ function runNft(kernel: Kernel, text: string): void {
         case "add map":
             kernel.set(`set ${family} ${name}`, {});
             return;
+        case "add counter":
+            kernel.set(key, {});
+            return;
+        case "delete counter":
+        case "delete set":
+            must(
+                ![...kernel.values()].some(({ rules = "" }) => rules.match(`["@]${name}\\b`)),
+                `${object} ${name} is busy`,
+            );
+            must(kernel.delete(key), `no ${object} ${name}`);
+            return;
         case "add chain":
             if (!kernel.has(key)) kernel.set(key, { rules: "" });
             return;
@@ -194,6 +208,12 @@ function runNft(kernel: Kernel, text: string): void {
         case "add rule": {
             const chain = kernel.get(`chain ${family} ${name}`);
             must(chain !== undefined, `no chain ${name}`);
+            for (const [, set] of text.matchAll(/(?:update|add) @(\w+)/g)) {
+                must(kernel.has(`set ${family} ${set}`), `no set ${set}`);
+            }
+            for (const [, counter] of text.matchAll(/counter name "(\w+)"/g)) {
+                must(kernel.has(`counter ${family} ${counter}`), `no counter ${counter}`);
+            }
             for (const [, target] of text.matchAll(/(?:goto|jump) (\w+)/g)) {
                 must(kernel.has(`chain ${family} ${target}`), `no chain ${target}`);
             }

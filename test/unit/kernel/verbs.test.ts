@@ -73,6 +73,20 @@ const cases: Cases = {
         remove: ["nft delete element inet linuxnet published { 203.0.113.10 . tcp . 80 }"],
         changes: [{ to: { value: ["172.20.0.3", 8080] }, lines: "anew" }],
     },
+    counter: {
+        item: { type: "counter", name: "count_le1", comment: '"only the API"' },
+        add: ['nft add counter inet linuxnet count_le1 { comment "only the API"; }'],
+        remove: ["nft delete counter inet linuxnet count_le1"],
+        changes: [],
+    },
+    meter: {
+        item: { type: "meter", name: "rate_le1", keyType: "ipv4_addr", timeoutSeconds: 120 },
+        add: [
+            "nft add set inet linuxnet rate_le1 { type ipv4_addr; size 65536; flags dynamic,timeout; timeout 120s; }",
+        ],
+        remove: ["nft delete set inet linuxnet rate_le1"],
+        changes: [],
+    },
     kept: {
         item: { type: "kept", what: "namespace", netns: "web" },
         add: [
@@ -337,7 +351,7 @@ const print = (before: Item[], after: Item[]) => {
     const { remove, nft, add } = plan(before, after);
     return { remove: remove.map(printLine), nft: nft.map(printLine), add: add.map(printLine) };
 };
-const isNft = (item: Item) => ["ruleset", "chain", "element"].includes(item.type);
+const isNft = (item: Item) => ["ruleset", "counter", "meter", "chain", "element"].includes(item.type);
 
 test.each(rows.map((row) => [row.item.type, row] as const))("%s: is added and removed by exact lines", (_type, row) => {
     const { item } = row;

@@ -24,8 +24,13 @@ const key = keyOf("firewall-policy", "closed");
 
 test("host policy: has one chain in each direction that it speaks of, which a host rebuilds at boot", () => {
     expect(chainsOf(two)).toEqual([]);
-    const rule = `iifname "${keyOf("network", "front")}" ip saddr 172.20.0.2 tcp dport 22 accept`;
-    expect(chainsOf(closed)).toEqual([["host_ingress", [rule, "drop"]]]);
+    const match = `iifname "${keyOf("network", "front")}" ip saddr 172.20.0.2 tcp dport 22`;
+    const [[name, rules] = []] = chainsOf(closed);
+    expect(name).toBe("host_ingress");
+    expect(rules).toEqual([
+        expect.stringMatching(new RegExp(`^${match} counter name "count_host_[0-9a-f]{8}" accept$`)),
+        'counter name "count_host_ingress" drop',
+    ]);
     expect(chainsOf(onHost("out", { egress: [], defaultAction: "reject" }, closed)).map(([name]) => name)).toEqual([
         "host_ingress",
         "host_egress",
@@ -55,6 +60,33 @@ test("host policy: follows an endpoint that it names, and that is confirmed", ()
             endpoint(two, "web", "front", { ipv4Address: "172.20.0.9" }),
         ),
     ).toBe(false);
+});
+
+test("host policy: counts sources of both families, where a rule is of both", () => {
+    const limit = { rate: "5/minute", perSource: true };
+    const world = onHost("limited", {
+        ingress: [
+            { action: "allow", ports: 22, limit },
+            { action: "allow", from: "203.0.113.0/24", ports: 80, limit },
+            { action: "drop", ports: 81, limit: { connections: 3 }, log: true },
+        ],
+    });
+    const items = itemsOf(["base"], world);
+    const short = (text: string) => text.replace(/(host)_[0-9a-f_]{8,}/g, "$1");
+    const chain = items.findLast((item) => item.type === "chain");
+    expect(chain?.rules.slice(-5).map(short)).toEqual([
+        'tcp dport 22 update @rate_ip_host { ip saddr limit rate 5/minute burst 5 packets } counter name "count_host" accept',
+        "tcp dport 22 update @rate_ip6_host { ip6 saddr & ffff:ffff:ffff:ffff:: limit rate 5/minute burst 5 packets } " +
+            'counter name "count_host" accept',
+        "ip saddr 203.0.113.0/24 tcp dport 80 update @rate_ip_host { ip saddr limit rate 5/minute burst 5 packets } " +
+            'counter name "count_host" accept',
+        'tcp dport 81 add @connections_all_host { meta mark & 0x0 ct count 3 } counter name "count_host" goto log_host',
+        'counter name "count_host_ingress" drop',
+    ]);
+    const logs = items.filter((item) => item.type === "chain" && item.name.startsWith("log_host"));
+    expect(logs).toMatchObject([
+        { rules: ['limit rate 10/second burst 20 packets log prefix "linuxnet limited: " level info', "drop"] },
+    ]);
 });
 
 test("host policy: does not go with objects that it has nothing to do with", () => {

@@ -14,6 +14,7 @@ export interface Packet {
     readonly protocol?: string;
     readonly sport?: number;
     readonly dport?: number;
+    readonly icmpType?: string;
     readonly icmpv6Type?: string;
     /** What a neighbour advertisement is about. */
     readonly advertised?: string;
@@ -74,7 +75,8 @@ function parseRuleset(text: string): Map<string, Table> {
             const set = table.sets.get(name);
             if (set === undefined) throw new Error(`no set: ${line}`);
             set.push({ key: key.replaceAll('"', ""), value });
-        } else if (verb !== "flush" && object !== "table") throw new Error(`cannot read: ${line}`);
+        } else if (verb !== "flush" && object !== "table" && object !== "counter")
+            throw new Error(`cannot read: ${line}`);
     }
     return tables;
 }
@@ -116,6 +118,7 @@ const selectors: Record<string, (packet: Packet) => string | undefined> = {
     "ether type": (packet) => packet.etherType,
     "meta l4proto": (packet) => packet.protocol,
     "th dport": (packet) => (packet.dport === undefined ? undefined : String(packet.dport)),
+    "icmp type": (packet) => (packet.protocol === "icmp" ? packet.icmpType : undefined),
     "tcp dport": (packet) => (packet.protocol === "tcp" ? String(packet.dport) : undefined),
     "udp dport": (packet) => (packet.protocol === "udp" ? String(packet.dport) : undefined),
     "sctp dport": (packet) => (packet.protocol === "sctp" ? String(packet.dport) : undefined),
@@ -165,10 +168,15 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
 
         /** The verdict of a rule, or `undefined` when it does not match. */
         function runRule(rule: string): string | undefined {
-            const plain = rule.replace(/ ?comment "[^"]*"$/, "");
+            // Counted and logged is what goes on; a limit is never reached by one packet.
+            const plain = rule
+                .replace(/ ?comment "[^"]*"$/, "")
+                .replace(/^limit rate \S+ burst \d+ packets log .*$/, "log")
+                .replace(/((update|add) @\w+ \{[^}]*\}|counter name "\w+") /g, "");
+            if (plain === "log") return undefined;
             let rest = plain.replace(/\bmeta l4proto (\d+)\b/, (_whole, number) => nameOf(number));
             while (rest !== "") {
-                const verdict = /^(accept|drop|masquerade|goto \w+|reject with icmpx type admin-prohibited)$/.exec(
+                const verdict = /^(accept|drop|masquerade|goto \w+|reject with (?:icmpx type [a-z-]+|tcp reset))$/.exec(
                     rest,
                 )?.[1];
                 if (verdict !== undefined) return verdict;

@@ -231,16 +231,35 @@ test.each(kindNames)(
 );
 
 test.each([
-    ["icmpTypes", ["echo-request"]],
-    ["rejectWith", "tcp reset"],
-    ["limit", { rate: "20/minute" }],
-    ["log", true],
-])("firewall rule: %s is refused with a sentence", async (name, value) => {
-    const [sentence] = await refusals("firewall-policy", {
-        target: endpoint,
-        ingress: [{ action: "allow", [name]: value }],
-    });
-    expect(sentence).toMatch(new RegExp(`^ingress\\[0\\]\\.${name}: is not supported yet\\. `));
+    [
+        { icmpTypes: "ping" },
+        /^ingress\[0\]\.icmpTypes\[0\]: is no ICMP type \(0-255, or one of echo-reply, .*"ping"\)\.$/,
+    ],
+    [{ icmpTypes: [8], protocol: "udp" }, /^ingress\[0\]\.icmpTypes: speaks of protocol "icmp" or of "icmpv6"/],
+    [{ icmpTypes: [8], protocol: ["icmp", "icmpv6"] }, /^ingress\[0\]\.icmpTypes: speaks of protocol "icmp" or of/],
+    [{ icmpTypes: ["packet-too-big"] }, /^ingress\[0\]\.icmpTypes: has a type that its protocol has not/],
+    [
+        { icmpTypes: ["echo-request", "redirect"], protocol: 58 },
+        /^ingress\[0\]\.icmpTypes: has a type that its protocol has not; "icmpv6" has .*echo-request/,
+    ],
+    [{ icmpTypes: [8], ports: [80] }, /^ingress\[0\]\.icmpTypes: does not go together with ports/],
+    [
+        { rejectWith: "tcp reset", action: "reject" },
+        /^ingress\[0\]\.rejectWith: "tcp-reset", "port-unreachable", .* is expected/,
+    ],
+    [{ rejectWith: "tcp-reset" }, /^ingress\[0\]\.rejectWith: belongs to action "reject" \(got "tcp-reset"\)\.$/],
+    [{ limit: {} }, /^ingress\[0\]\.limit: needs rate or connections/],
+    [{ limit: { connections: 3, burst: 2 } }, /^ingress\[0\]\.limit\.burst: needs rate/],
+    [
+        { limit: { rate: "20/min" } },
+        /^ingress\[0\]\.limit\.rate: is no rate such as "20\/minute" .*\(got "20\/min"\)\.$/,
+    ],
+    [{ limit: { rate: "0/minute" } }, /^ingress\[0\]\.limit\.rate: is no rate/],
+    [{ limit: { rates: "1/second" } }, /Did you mean "rate"/],
+    [{ log: "x".repeat(65) }, /^ingress\[0\]\.log: must have at most 64 characters/],
+])("firewall rule: %j is refused with a sentence", async (args, sentence) => {
+    const [first] = await refusals("firewall-policy", { target: endpoint, ingress: [{ action: "allow", ...args }] });
+    expect(first).toMatch(sentence);
 });
 
 const peers =

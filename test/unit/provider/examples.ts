@@ -104,7 +104,14 @@ export const examples: Readonly<Record<Kind, Props>> = {
                 description: "x",
             },
         ],
-        egress: [{ action: "reject", to: "external", protocol: ["icmp", 47] }],
+        egress: [
+            { action: "reject", to: "external", protocol: ["icmp", 47], rejectWith: "host-unreachable", log: "out: " },
+            {
+                action: "allow",
+                icmpTypes: ["8", 3, 200],
+                limit: { rate: "20 / minute", perSource: true, connections: 5 },
+            },
+        ],
         defaultAction: "reject",
         priority: -1,
         adopt: true,

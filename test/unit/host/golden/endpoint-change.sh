@@ -63,8 +63,8 @@ LINUXNET_END
 fi
 if [ $s -ge 2 ]; then :
 nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
-delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
+delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 LINUXNET_END
@@ -73,8 +73,8 @@ fi
 if [ $s -ge 1 ]; then :
 f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '\''=(172\.20\.0\.9) '\'' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '\''=(172\.20\.0\.9) '\''; fi)
 if [ -n "$f" ]; then
-case $f in *=172.20.0.9'\'' '\''*) conntrack -D -s 172.20.0.9 >/dev/null 2>&1 ;; esac
 case $f in *=172.20.0.9'\'' '\''*) conntrack -D -r 172.20.0.9 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.9'\'' '\''*) conntrack -D -s 172.20.0.9 >/dev/null 2>&1 ;; esac
 :
 fi
 
@@ -125,8 +125,8 @@ LINUXNET_END
 
 s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 1
-delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
 LINUXNET_END
@@ -134,8 +134,8 @@ LINUXNET_END
 s=3; echo $s >>$r/stage
 f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '=(172\.20\.0\.2) ' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '=(172\.20\.0\.2) '; fi)
 if [ -n "$f" ]; then
-case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
 case $f in *=172.20.0.2' '*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
 :
 fi
 

@@ -97,16 +97,16 @@ LINUXNET_END
 
 s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 2
-delete element bridge linuxnet endpoints { "lewebfront" }
-delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
+delete element bridge linuxnet endpoints { "lewebfront" }
 LINUXNET_END
 
 s=3; echo $s >>$r/stage
 f=$(if [ -e /proc/net/nf_conntrack ]; then grep -oE '=(172\.20\.0\.2) ' /proc/net/nf_conntrack; else conntrack -L 2>/dev/null | grep -oE '=(172\.20\.0\.2) '; fi)
 if [ -n "$f" ]; then
-case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
 case $f in *=172.20.0.2' '*) conntrack -D -r 172.20.0.2 >/dev/null 2>&1 ;; esac
+case $f in *=172.20.0.2' '*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;; esac
 :
 fi
 
