@@ -1,4 +1,5 @@
 import { describeConnection } from "../provider/model/connection.js";
+import { withBrackets } from "../provider/model/host-address.js";
 import { readCarried } from "./carried.js";
 import { parseCounters, readCounters } from "./counters.js";
 import { type Inventory, takeInventory } from "./inventory.js";
@@ -85,7 +86,7 @@ function tablesOf(all: Inventory) {
             rows: all.ports.map((port) => [
                 port.stack,
                 port.name,
-                `${port.hostAddress ?? "*"}:${port.hostPort}/${port.protocol}`,
+                `${withBrackets(port.hostAddress ?? "*")}:${port.hostPort}/${port.protocol}`,
                 port.endpoint,
                 `${port.targetAddress ?? "?"}:${port.targetPort}`,
             ]),

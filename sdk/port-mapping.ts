@@ -35,8 +35,9 @@ export interface PortMappingArgs extends CommonArgs {
      */
     ports?: Many<string | number | PortArgs | ComposePortArgs>;
     /**
-     * Addresses of the host; 127.0.0.1 and ::1 mean this machine only. A mapping on one address goes before one on every
-     * address of the same stack; between stacks that is refused. In place. @default every address of the host
+     * Addresses of the host; "0.0.0.0" and "::" mean every one of a family, 127.0.0.1 this machine only (::1 cannot be
+     * published). A mapping on one address goes before one on every address of the same stack; between stacks that is
+     * refused. In place. @default every address of the host, of the families that its targets have
      */
     hostAddress?: Many<string>;
     /**

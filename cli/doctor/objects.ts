@@ -1,4 +1,6 @@
 import { isInTheWay } from "../../provider/host/failure.js";
+import { liveTargets, targetsIn } from "../../provider/kinds/port-items.js";
+import { everyAddress, familiesOf } from "../../provider/model/host-address.js";
 import { count, stackOf } from "../name.js";
 import type { Check } from "./checks.js";
 import type { HostState } from "./state.js";
@@ -7,11 +9,16 @@ import type { HostState } from "./state.js";
 export function checkListeners({ world, listeners }: HostState): Check[] {
     const checks: Check[] = [];
     for (const mapping of world.all("port-mapping")) {
+        const targets = liveTargets(mapping, world);
         for (const { protocol, hostAddress, hostPort } of mapping.bindings) {
+            const places = familiesOf(hostAddress)
+                .filter((family) => targetsIn(family, targets).length > 0)
+                .map((family) => hostAddress ?? everyAddress[family]);
             for (const listener of listeners) {
                 const { port } = listener;
                 if (listener.protocol !== protocol) continue;
-                if (port < hostPort.first || port > hostPort.last || !isInTheWay(listener, hostAddress)) continue;
+                if (port < hostPort.first || port > hostPort.last) continue;
+                if (!places.some((place) => isInTheWay(listener, place))) continue;
                 checks.push({
                     name: "published ports",
                     result: "warning",

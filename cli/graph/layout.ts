@@ -1,5 +1,6 @@
 import { endpointsUnder } from "../../provider/kinds/policy-match.js";
 import { targetRange } from "../../provider/kinds/port-items.js";
+import { withBrackets } from "../../provider/model/host-address.js";
 import {
     type Binding,
     type FirewallPolicyObject,
@@ -94,7 +95,7 @@ export function drawLayout(world: World, title: string): Drawing {
 
 function describeBinding(binding: Binding, target: PortTarget): string {
     const { protocol, hostAddress, hostPort } = binding;
-    const published = `${hostAddress === undefined ? "" : `${hostAddress}:`}${formatPortRange(hostPort)}`;
+    const published = `${hostAddress === undefined ? "" : `${withBrackets(hostAddress)}:`}${formatPortRange(hostPort)}`;
     return `${published} to ${formatPortRange(targetRange(target, binding))}/${protocol}`;
 }
 

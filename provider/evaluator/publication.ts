@@ -1,3 +1,4 @@
+import { familiesOf, isEvery } from "../model/host-address.js";
 import {
     type Binding,
     type EndpointObject,
@@ -30,13 +31,15 @@ export function publicationsOf(
         mapping.bindings.flatMap((binding) => {
             const { hostAddress, hostPort } = binding;
             if (protocolNumber(binding.protocol) !== protocol) return [];
-            if (hostAddress !== undefined && hostAddress !== address) return [];
+            const isSpecific = !isEvery(hostAddress);
+            // Packets are IPv4 ones.
+            if (!familiesOf(hostAddress).includes(4) || (isSpecific && hostAddress !== address)) return [];
             if (port < hostPort.first || port > hostPort.last) return [];
             const publications = targetsOf(mapping).flatMap((target): Publication[] => {
                 const endpoint = target.weight === 0 ? undefined : world.get("endpoint", target.endpoint);
                 return endpoint === undefined ? [] : [{ mapping, endpoint, port: targetPort(binding, target, port) }];
             });
-            return publications.length === 0 ? [] : [{ publications, isSpecific: hostAddress !== undefined }];
+            return publications.length === 0 ? [] : [{ publications, isSpecific }];
         }),
     );
     return (found.find(({ isSpecific }) => isSpecific) ?? found[0])?.publications ?? [];

@@ -1,3 +1,4 @@
+import { isEvery, shareFamily } from "../model/host-address.js";
 import type { PortProtocol } from "../model/object.js";
 import { parseSections } from "./sections.js";
 import type { ScriptResult } from "./shell.js";
@@ -80,10 +81,11 @@ export function parseListeners(body: string): Listener[] {
         });
 }
 
-/** Whether a listener and a published address are in each other's way; what is published is IPv4. */
-export function isInTheWay(listener: Listener, published: string | undefined): boolean {
+/** Whether a listener and a published address are in each other's way. */
+export function isInTheWay(listener: Listener, published: string): boolean {
     const address = listener.address.replace(/^::ffff:/, "");
-    if (["0.0.0.0", "*", "::"].includes(address)) return true;
-    if (address.includes(":")) return false;
-    return published === undefined || address === published;
+    // ss(8) shows a socket of both families as "*".
+    const listened = address === "*" ? undefined : address;
+    if (!shareFamily(listened, published)) return false;
+    return isEvery(listened) || isEvery(published) || listened === published;
 }

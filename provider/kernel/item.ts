@@ -68,7 +68,7 @@ export type Item =
 /** What must be free before an item is added: a name in the kernel (the path that shows it is taken), or a port. */
 export type Claim =
     | { readonly path: string; readonly what: string }
-    | { readonly protocol: string; readonly port: number; readonly address: string | undefined };
+    | { readonly protocol: string; readonly port: number; readonly address: string };
 
 /** How one type of item is added, removed, changed and seen. */
 export interface ItemType<T> {

@@ -1,3 +1,4 @@
+import { everyAddress } from "../model/host-address.js";
 import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
 import { nft } from "./line.js";
@@ -81,7 +82,9 @@ export function normaliseParts(value: unknown): string {
     return normaliseParts(inner);
 }
 
-const publishing = new Set(["published", "published_any", "spread", "spread_any"]);
+const publishing = new Set(
+    ["published", "spread"].flatMap((name) => ["", "_any", "6", "_any6"].map((end) => name + end)),
+);
 
 const strange = "has other rules than this version writes";
 
@@ -161,8 +164,8 @@ export const elementType: ItemType<ElementItem> = {
     parents: () => ["ruleset"],
     claims(item) {
         if (!publishing.has(item.set)) return [];
-        const [port, protocol, address] = [...item.key].reverse();
-        return [{ protocol: String(protocol), port: Number(port), address: address as string | undefined }];
+        const [port, protocol, address = everyAddress[item.set.endsWith("6") ? 6 : 4]] = [...item.key].reverse();
+        return [{ protocol: String(protocol), port: Number(port), address: String(address) }];
     },
     add: (item) => {
         const value = item.value === undefined ? "" : ` : ${renderValue(item.value)}`;

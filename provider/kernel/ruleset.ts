@@ -21,6 +21,7 @@ const map = (name: string, type: string) => ({ name, kind: "map", type }) as con
 /** A port on one address goes before the same port on every address. */
 const publishing = [
     "fib daddr type != local accept",
+    "meta nfproto ipv6 goto publish6",
     "dnat ip to ip daddr . meta l4proto . th dport map @published",
     "ip daddr . meta l4proto . th dport vmap @spread",
     "dnat ip to meta l4proto . th dport map @published_any",
@@ -47,6 +48,7 @@ const inet: BaseTable = {
         set("denied_subnets6", "type ipv6_addr; flags interval"),
         set("opened_uplinks", "type ifname"),
         set("same_sandbox", "type ipv4_addr . ipv4_addr"),
+        set("same_sandbox6", "type ipv6_addr . ipv6_addr"),
         set("opened_uplinks6", "type ifname"),
         set("subnets", "type ifname . ipv4_addr; flags interval"),
         set("subnets6", "type ifname . ipv6_addr; flags interval"),
@@ -70,6 +72,10 @@ const inet: BaseTable = {
         // Several targets: a chain of the mapping chooses one.
         map("spread", "type ipv4_addr . inet_proto . inet_service : verdict"),
         map("spread_any", "type inet_proto . inet_service : verdict"),
+        map("published6", "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service"),
+        map("published_any6", "type inet_proto . inet_service : ipv6_addr . inet_service"),
+        map("spread6", "type ipv6_addr . inet_proto . inet_service : verdict"),
+        map("spread_any6", "type inet_proto . inet_service : verdict"),
     ],
     chains: [
         {
@@ -77,6 +83,19 @@ const inet: BaseTable = {
             name: "guard_loopback",
             hook: "type filter hook prerouting priority -310",
             rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop', 'iifname != "lo" ip saddr 127.0.0.0/8 drop'],
+        },
+        {
+            name: "publish6",
+            rules: [
+                // What is sent to a link-local address is never forwarded (RFC 4291, 2.5.6). An answer to ::1 is translated
+                // back on the bridge already (br_netfilter), and the kernel drops ::1 that comes by an interface.
+                "ip6 daddr fe80::/10 accept",
+                "ip6 daddr ::1 accept",
+                "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6",
+                "ip6 daddr . meta l4proto . th dport vmap @spread6",
+                "dnat ip6 to meta l4proto . th dport map @published_any6",
+                "meta l4proto . th dport vmap @spread_any6",
+            ],
         },
         {
             name: "publish",
@@ -99,6 +118,7 @@ const inet: BaseTable = {
                 "oifname @networks ip saddr 127.0.0.0/8 masquerade",
                 'ip saddr @masqueraded oifname != @networks oifname != "lo" masquerade',
                 "ct status dnat oifname . ip6 saddr @subnets6 masquerade",
+                "ct status dnat ip6 saddr . ip6 daddr @same_sandbox6 masquerade",
                 'ip6 saddr @masqueraded6 oifname != @networks oifname != "lo" masquerade',
             ],
         },

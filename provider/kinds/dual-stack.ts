@@ -1,7 +1,15 @@
 import type { Item } from "../kernel/item.js";
 import { contains, overlaps, parseIpv4, parseIpv4Cidr, withPrefix } from "../model/address.js";
 import { ofMaker } from "../model/foreign.js";
-import { formatIpv6, type Ipv6Cidr, linkLocalOf, networkAround, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
+import {
+    formatIpv6,
+    type Ipv6Cidr,
+    isIpv6,
+    linkLocalOf,
+    networkAround,
+    parseIpv6,
+    parseIpv6Cidr,
+} from "../model/ipv6.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
@@ -80,7 +88,10 @@ export function chooseIpv6Half(
 ): Ipv6Half | undefined {
     const { world, facts, previous } = context;
     if (wanted.subnet === undefined && wanted.ipv6 !== true) {
-        if (wanted.gateway === undefined) return undefined;
+        if (wanted.gateway === undefined) {
+            refuseAsPublished(context);
+            return undefined;
+        }
         throw new Refusal(
             `gateway ${wanted.gateway} is IPv6, which the network has not. Set ipv6: true, or give a subnet.`,
         );
@@ -114,6 +125,18 @@ export function chooseIpv6Half(
     if (holder !== undefined)
         throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
     return half;
+}
+
+/** What it had of IPv6 goes. @throws Refusal when a port is published on an IPv6 address to one of its endpoints */
+function refuseAsPublished({ previous, key, world }: BuildContext<NetworkObject>): void {
+    if (previous?.ipv6 === undefined) return;
+    for (const mapping of world.endpointsOf(key).flatMap((endpoint) => world.mappingsOf(endpoint.key))) {
+        const binding = mapping.bindings.find(({ hostAddress }) => hostAddress !== undefined && isIpv6(hostAddress));
+        if (binding === undefined) continue;
+        throw new Refusal(
+            `${describeObject(mapping)} publishes on ${binding.hostAddress}. Take that address out first, or keep IPv6.`,
+        );
+    }
 }
 
 /** @throws Refusal */

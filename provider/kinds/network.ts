@@ -351,6 +351,8 @@ export const network: ObjectKind<NetworkObject> = {
         for (const endpoint of world.endpointsOf(object.key)) {
             yield endpoint.key;
             yield endpoint.sandbox;
+            // They have IPv6 with it.
+            if (object.ipv6 !== undefined) for (const mapping of world.mappingsOf(endpoint.key)) yield mapping.key;
         }
         for (const tunnel of world.tunnelsOf(object.key)) yield tunnel.key;
         yield* targetsOfPoliciesAbout(object.key, world);

@@ -1,3 +1,4 @@
+import { isEvery, shareFamily } from "../model/host-address.js";
 import type { Binding, PortMappingObject, PortProtocol } from "../model/object.js";
 import { blocksOf, formatPortRange, type PortRange } from "../model/port-range.js";
 import { isOfStack } from "../model/reference.js";
@@ -29,9 +30,10 @@ export const meet = (a: PortRange, b: PortRange) => a.first <= b.last && b.first
  * take connections away from who has the port.
  */
 function collides(place: Place, other: Binding, isOwnStack: boolean): boolean {
-    if (place.protocol !== other.protocol) return false;
-    if (place.hostAddress === other.hostAddress) return true;
-    return !isOwnStack && (place.hostAddress === undefined || other.hostAddress === undefined);
+    if (place.protocol !== other.protocol || !shareFamily(place.hostAddress, other.hostAddress)) return false;
+    if (isEvery(place.hostAddress) === isEvery(other.hostAddress))
+        return isEvery(place.hostAddress) || place.hostAddress === other.hostAddress;
+    return !isOwnStack;
 }
 
 function placesOf({ protocols, addresses }: PortEntry): Place[] {

@@ -1,18 +1,35 @@
 import type { ChainItem, ElementItem } from "../kernel/nft.js";
 import type { FlowsItem } from "../kernel/sysctl.js";
+import { type Family, familiesOf, isEvery } from "../model/host-address.js";
 import { type Binding, type PortMappingObject, type PortTarget, targetsOf } from "../model/object.js";
 import type { PortRange } from "../model/port-range.js";
 import type { World } from "../model/world.js";
+import { ipv6AddressOf } from "./dual-stack.js";
 import { sizeOf } from "./port-bindings.js";
 
 /** A target that is on the host. */
 export interface LiveTarget extends PortTarget {
-    readonly address: string;
+    readonly addresses: { readonly 4: string; readonly 6?: string };
 }
 
 export function liveTargets(object: PortMappingObject, world: World): LiveTarget[] {
     return targetsOf(object).flatMap((target) => {
-        const address = world.get("endpoint", target.endpoint)?.ipv4Address;
+        const endpoint = world.get("endpoint", target.endpoint);
+        if (endpoint === undefined) return [];
+        const ipv6 = ipv6AddressOf(endpoint, world.get("network", endpoint.network));
+        return [{ ...target, addresses: { 4: endpoint.ipv4Address, ...(ipv6 === undefined ? {} : { 6: ipv6 }) } }];
+    });
+}
+
+/** A target in one of its families. */
+export interface ReachedTarget extends PortTarget {
+    readonly address: string;
+}
+
+/** Those that have an address of the family. */
+export function targetsIn(family: Family, targets: readonly LiveTarget[]): ReachedTarget[] {
+    return targets.flatMap(({ addresses, ...target }) => {
+        const address = addresses[family];
         return address === undefined ? [] : [{ ...target, address }];
     });
 }
@@ -30,55 +47,65 @@ export function targetRange(target: PortTarget, binding: Binding): PortRange {
 const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));
 
 /** Each target as often as its share of new connections says; nobody who gets none. */
-function byWeight(targets: readonly LiveTarget[]): LiveTarget[] {
+function byWeight(targets: readonly ReachedTarget[]): ReachedTarget[] {
     const weights = targets.map(({ weight = 1 }) => weight);
     const unit = weights.reduce(greatestCommonDivisor, 0);
-    return targets.flatMap((target) => Array<LiveTarget>((target.weight ?? 1) / (unit || 1)).fill(target));
+    return targets.flatMap((target) => Array<ReachedTarget>((target.weight ?? 1) / (unit || 1)).fill(target));
 }
 
 /**
  * What a mapping has in the kernel. One target: a map element for each port, so that 10,000 cost a packet what one does.
  * Several: an element that leads to a chain, which deals new connections out in turn. nft has no map of maps, and 1.0.6
- * cannot list a chain whose map key joins numgen to a port; so each port of the targets has a chain of its own.
+ * cannot list a chain whose map key joins numgen to a port; so each port of the targets has a chain of its own. Families
+ * are dealt out apart.
  */
 export function portItems(object: PortMappingObject, world: World): (ElementItem | ChainItem | FlowsItem)[] {
     const targets = liveTargets(object, world);
-    const turns = byWeight(targets);
-    const isSpread = new Set(turns).size > 1;
     const chains = new Map<string, ChainItem>();
     const others: (ElementItem | FlowsItem)[] = [];
-    const [only] = turns;
+    const ofFamily = { 4: "", 6: "6" } as const;
 
-    for (const binding of object.bindings) {
+    function publish(binding: Binding, family: Family): void {
+        const reached = targetsIn(family, targets);
+        const turns = byWeight(reached);
+        const isSpread = new Set(turns).size > 1;
+        const [only] = turns;
         const { protocol, hostAddress, hostPort } = binding;
-        const set = `${isSpread ? "spread" : "published"}${hostAddress === undefined ? "_any" : ""}`;
+        const place = hostAddress === undefined || isEvery(hostAddress) ? [] : [hostAddress];
+        const set = `${isSpread ? "spread" : "published"}${place.length === 0 ? "_any" : ""}${ofFamily[family]}`;
         for (let n = 0; n < sizeOf(hostPort); n++) {
             const port = hostPort.first + n;
-            const key = hostAddress === undefined ? [protocol, port] : [hostAddress, protocol, port];
+            const key = [...place, protocol, port];
             const element = { type: "element", family: "inet", set, key } as const;
             if (isSpread) {
-                const name = `${object.key}_${protocol}_${binding.targetPort.first + n}`;
+                const name = `${object.key}_${protocol}${ofFamily[family]}_${binding.targetPort.first + n}`;
                 const ways = turns.map((target, i) => `${i} : ${target.address} . ${portAt(target, binding, n)}`);
-                const rule = `meta l4proto ${protocol} dnat ip to numgen inc mod ${turns.length} map { ${ways.join(", ")} }`;
+                const rule = `meta l4proto ${protocol} dnat ip${ofFamily[family]} to numgen inc mod ${turns.length} map { ${ways.join(", ")} }`;
                 chains.set(name, { type: "chain", name, rules: [rule] });
                 others.push({ ...element, value: { goto: name } });
             } else if (only !== undefined) {
                 others.push({ ...element, value: [only.address, portAt(only, binding, n)] });
             }
-            others.push(...flowsOf(object, binding, port, targets, n));
+            others.push(...flowsOf(object, binding, family, port, reached, n));
         }
     }
+
+    for (const binding of object.bindings)
+        for (const family of familiesOf(binding.hostAddress)) publish(binding, family);
     return [...chains.values(), ...others];
 }
 
 function flowsOf(
     { existingFlows }: PortMappingObject,
     { protocol, hostAddress, ...binding }: Binding,
+    family: Family,
     port: number,
-    targets: readonly LiveTarget[],
+    targets: readonly ReachedTarget[],
     n: number,
 ): FlowsItem[] {
-    const to = ["-p", protocol, ...(hostAddress === undefined ? [] : ["-d", hostAddress])];
+    const isPlace = hostAddress !== undefined && !isEvery(hostAddress);
+    const ofFamily = family === 6 ? ["-f", "ipv6"] : [];
+    const to = [...ofFamily, "-p", protocol, ...(isPlace ? ["-d", hostAddress] : [])];
     const at = ["--orig-port-dst", String(port)];
     const isCut = (existingFlows ?? (protocol === "udp" ? "cut" : "drain")) === "cut";
     const ofTargets = targets.map((target): FlowsItem => {

@@ -1,14 +1,22 @@
 import { z } from "zod";
-import { type PortMappingObject, type PortProtocol, type PortTarget, targetsOf } from "../model/object.js";
+import { everyAddress, type Family, familiesOf, isEvery, withBrackets } from "../model/host-address.js";
+import { isIpv6 } from "../model/ipv6.js";
+import {
+    type Binding,
+    type PortMappingObject,
+    type PortProtocol,
+    type PortTarget,
+    targetsOf,
+} from "../model/object.js";
 import { formatPortRange, type PortRange, parsePortRange } from "../model/port-range.js";
 import { type ObjectId, parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { warnOfClients } from "./client-ports.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
 import { chooseBindings, meet, type PortEntry, sizeOf } from "./port-bindings.js";
-import { liveTargets, portAt, portItems } from "./port-items.js";
+import { type LiveTarget, liveTargets, portAt, portItems, targetsIn } from "./port-items.js";
 import { findRepeated, type PublishedPortInputs, protocol, publishedPorts } from "./published-ports.js";
-import { adopt, ipv4, labels, later, many, ports, ref, shape } from "./schema.js";
+import { adopt, hostAddress, labels, later, many, ports, ref, shape } from "./schema.js";
 import { unknown } from "./unknown.js";
 
 const weight = z
@@ -33,7 +41,7 @@ const schema = shape({
     hostPort: ports.optional(),
     protocol: many(protocol).optional(),
     ports: publishedPorts.optional(),
-    hostAddress: many(ipv4).optional(),
+    hostAddress: many(hostAddress).optional(),
     existingFlows: z.literal(["drain", "cut"], '"drain" or "cut" is expected').optional(),
     drainTimeoutMs: later("A change never waits: connections that drain go on until they end.", 0),
     sourceAddress: later('Clients keep their address: "keep".', "keep"),
@@ -159,6 +167,38 @@ function buildTargets(
     return { first, targets };
 }
 
+/** Each port of a binding to each target of a family. */
+function waysIn(binding: Binding, family: Family, targets: readonly LiveTarget[], usedAddress: string) {
+    const { protocol, hostAddress } = binding;
+    const shown = hostAddress === undefined || isEvery(hostAddress) ? usedAddress : hostAddress;
+    return Array.from({ length: sizeOf(binding.hostPort) }, (_, n) => n).flatMap((n) =>
+        targetsIn(family, targets).map((target) => {
+            const hostPort = binding.hostPort.first + n;
+            return {
+                protocol,
+                hostAddress: hostAddress ?? everyAddress[family],
+                hostPort,
+                targetAddress: target.address,
+                targetPort: portAt(target, binding, n),
+                url: `${protocol}://${withBrackets(shown)}:${hostPort}`,
+            };
+        }),
+    );
+}
+
+/** @throws Refusal when it is to be published in a family that no target has */
+function refuseWithoutFamily(bindings: readonly Binding[], targets: readonly PortTarget[], { world }: Context): void {
+    const ofIpv6 = bindings.find((binding) => binding.hostAddress !== undefined && isIpv6(binding.hostAddress));
+    if (ofIpv6 === undefined) return;
+    const networks = targets.map(({ endpoint }) =>
+        world.get("network", world.get("endpoint", endpoint)?.network ?? ""),
+    );
+    if (networks.some((network) => network?.ipv6 !== undefined)) return;
+    throw new Refusal(
+        `hostAddress ${ofIpv6.hostAddress} is IPv6, which network "${networks[0]?.name}" of the target has not. Set ipv6: true on the network, or leave the address out.`,
+    );
+}
+
 /** Publishes ports of the host to endpoints. */
 export const portMapping: ObjectKind<PortMappingObject> = {
     kind: "port-mapping",
@@ -171,6 +211,8 @@ export const portMapping: ObjectKind<PortMappingObject> = {
         const inputs = raw as unknown as MappingInputs;
         const { first, targets } = buildTargets(inputs, context);
         const [{ endpoint } = { endpoint: "" }] = targets;
+        const bindings = chooseBindings(entriesOf(inputs, first), context);
+        refuseWithoutFamily(bindings, targets, context);
         return {
             schemaVersion: 1,
             kind: "port-mapping",
@@ -181,7 +223,7 @@ export const portMapping: ObjectKind<PortMappingObject> = {
             labels: inputs.labels,
             endpoint,
             ...(targets.length === 1 ? {} : { targets }),
-            bindings: chooseBindings(entriesOf(inputs, first), context),
+            bindings,
             ...(inputs.existingFlows === undefined ? {} : { existingFlows: inputs.existingFlows }),
             ...(typeof inputs.hostPort === "string" ? { hostPortGiven: inputs.hostPort } : {}),
         };
@@ -210,26 +252,15 @@ export const portMapping: ObjectKind<PortMappingObject> = {
     affects: () => [],
     dependents: () => [],
 
-    outputs(object, world, hostAddress) {
+    outputs(object, world, usedAddress) {
         const known = liveTargets(object, world);
-        const targets = known.length > 0 ? known : targetsOf(object).map((target) => ({ ...target, address: "" }));
+        const gone = () => targetsOf(object).map((target) => ({ ...target, addresses: { 4: "" } }));
+        const targets = known.length > 0 ? known : gone();
         return {
             hostPort: object.bindings[0]?.hostPort.first,
             hostPortGiven: object.hostPortGiven,
             bindings: object.bindings.flatMap((binding) =>
-                Array.from({ length: sizeOf(binding.hostPort) }, (_, n) => n).flatMap((n) =>
-                    targets.map((target) => {
-                        const hostPort = binding.hostPort.first + n;
-                        return {
-                            protocol: binding.protocol,
-                            hostAddress: binding.hostAddress ?? "0.0.0.0",
-                            hostPort,
-                            targetAddress: target.address,
-                            targetPort: portAt(target, binding, n),
-                            url: `${binding.protocol}://${binding.hostAddress ?? hostAddress}:${hostPort}`,
-                        };
-                    }),
-                ),
+                familiesOf(binding.hostAddress).flatMap((family) => waysIn(binding, family, targets, usedAddress)),
             ),
         };
     },

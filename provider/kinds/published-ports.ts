@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { PortProtocol } from "../model/object.js";
 import { parsePortRange } from "../model/port-range.js";
 import { parsePublishedPort, portProtocols } from "../model/published-port.js";
-import { ipv4, later, many, ports, shape } from "./schema.js";
+import { later, many, hostAddress as place, ports, shape } from "./schema.js";
 import { hasUnknown } from "./unknown.js";
 
 /** One published port or range in canonical form, whichever way it was written. */
@@ -22,7 +22,7 @@ const short = z
         try {
             const { protocol: one = "tcp", hostAddress, ...rest } = parsePublishedPort(String(value));
             if (hostAddress === undefined) return { ...rest, protocol: [one] };
-            const address = ipv4.safeParse(hostAddress);
+            const address = place.safeParse(hostAddress);
             if (address.success) return { ...rest, protocol: [one], hostAddress: [address.data] };
             throw new Error(address.error.issues[0]?.message);
         } catch (error) {
@@ -35,7 +35,7 @@ const object = shape({
     targetPort: ports,
     hostPort: ports.optional(),
     protocol: many(protocol).default(["tcp"]),
-    hostAddress: many(ipv4).optional(),
+    hostAddress: many(place).optional(),
 });
 
 /** Compose's long form. */
@@ -43,7 +43,7 @@ const long = shape({
     target: ports,
     published: ports.optional(),
     protocol: protocol.default("tcp"),
-    host_ip: ipv4.optional(),
+    host_ip: place.optional(),
     mode: later("A port is published on the host of its target; leave it out.", "host"),
     name: z.string().optional(),
     app_protocol: z.string().optional(),

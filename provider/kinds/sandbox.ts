@@ -6,7 +6,7 @@ import type { EndpointObject, ForeignNamespace, SandboxObject } from "../model/o
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
-import { ipv6DefaultRoute } from "./dual-stack.js";
+import { ipv6AddressOf, ipv6DefaultRoute } from "./dual-stack.js";
 import { endpointAddressKey } from "./endpoint.js";
 import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
@@ -90,6 +90,15 @@ function defaultRouteOf(object: SandboxObject, world: World, family: 4 | 6): End
     )[0];
 }
 
+/** Each address with each other one. */
+function pairsOf(set: string, addresses: readonly string[]): Item[] {
+    return addresses.flatMap((from) =>
+        addresses.flatMap((to): Item[] =>
+            from === to ? [] : [{ type: "element", family: "inet", set, key: [from, to] }],
+        ),
+    );
+}
+
 /** A network namespace with its routes and switches. */
 export const sandbox: ObjectKind<SandboxObject> = {
     kind: "sandbox",
@@ -141,13 +150,17 @@ export const sandbox: ObjectKind<SandboxObject> = {
             joined === undefined ? { type: "netns", name } : { type: "kept", what: "namespace", netns: name },
             ...sysctlItems(name, object.sysctls, joined?.oldSysctls),
         ];
-        const addresses = world.endpointsOf(object.key).map(({ ipv4Address }) => ipv4Address);
-        for (const from of addresses) {
-            for (const to of addresses) {
-                if (from === to) continue;
-                items.push({ type: "element", family: "inet", set: "same_sandbox", key: [from, to] });
-            }
-        }
+        const own = world.endpointsOf(object.key);
+        items.push(
+            ...pairsOf(
+                "same_sandbox",
+                own.map(({ ipv4Address }) => ipv4Address),
+            ),
+            ...pairsOf(
+                "same_sandbox6",
+                own.flatMap((each) => ipv6AddressOf(each, world.get("network", each.network)) ?? []),
+            ),
+        );
         const endpoint = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world, 4);
         const network = world.get("network", endpoint?.network ?? "");
         if (endpoint !== undefined && network !== undefined) {

@@ -109,6 +109,21 @@ export const address = text((value) => {
     parseIpv4(value);
     return value;
 });
+/** An address of the host to publish on. */
+export const hostAddress = text((value) => {
+    if (!isIpv6(value)) {
+        parseIpv4(value);
+        return value;
+    }
+    const parsed = parseIpv6(value);
+    if (parsed >> 118n === 0x3fan)
+        throw new Error(`"${value}" is link-local, where packets are never forwarded; give another address`);
+    if (parsed === 1n)
+        throw new Error(
+            '"::1" cannot be published, the kernel takes no answers for it from a bridge; give "127.0.0.1"',
+        );
+    return formatIpv6(parsed);
+});
 /** A network of either family. */
 export const cidr = text((value) => (isIpv6(value) ? parseIpv6Cidr(value) : parseIpv4Cidr(value)).text);
 /** An address of either family becomes the network of itself alone. */

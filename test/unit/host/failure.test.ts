@@ -99,19 +99,25 @@ test("listeners: reads every line, and none of an empty answer", () => {
 });
 
 test.each([
-    ["0.0.0.0", undefined, true],
-    ["127.0.0.1", undefined, true],
-    ["192.0.2.10", undefined, true],
+    ["0.0.0.0", "0.0.0.0", true],
+    ["127.0.0.1", "0.0.0.0", true],
+    ["192.0.2.10", "0.0.0.0", true],
+    ["*", "::1", true],
+    ["::", "2001:db8::1", true],
+    ["2001:db8::1", "::", true],
+    ["2001:db8::1", "2001:db8::1", true],
+    ["2001:db8::2", "2001:db8::1", false],
+    ["0.0.0.0", "::", false],
     ["*", "192.0.2.10", true],
-    ["::", "192.0.2.10", true],
+    ["::", "192.0.2.10", false],
     ["0.0.0.0", "127.0.0.1", true],
     ["192.0.2.10", "192.0.2.10", true],
     ["::ffff:192.0.2.10", "192.0.2.10", true],
     ["127.0.0.1", "192.0.2.10", false],
     ["192.0.2.11", "192.0.2.10", false],
-    ["::1", undefined, false],
-    ["fe80::1", undefined, false],
-    ["::ffff:127.0.0.1", undefined, true],
+    ["::1", "0.0.0.0", false],
+    ["fe80::1", "0.0.0.0", false],
+    ["::ffff:127.0.0.1", "0.0.0.0", true],
     ["::1", "127.0.0.1", false],
 ])("listener on %s: is in the way of a port published on %s: %s", (address, published, isIt) => {
     expect(isInTheWay({ protocol: "tcp", address, port: 80, process: "x" }, published)).toBe(isIt);

@@ -324,6 +324,55 @@ test("port mapping: its own port is no conflict on update, and the same port of 
     }
 });
 
+const dual = network(mappable, "n", "10.0.0.0/24", { ipv6: true });
+
+test.each([
+    [undefined, "::", true],
+    [undefined, "0.0.0.0", true],
+    ["0.0.0.0", "::", false],
+    ["::", "2001:db8::10", "of another stack"],
+    [undefined, "2001:db8::10", "of another stack"],
+    ["0.0.0.0", "2001:db8::10", false],
+    ["192.0.2.10", "2001:db8::10", false],
+    ["2001:db8::10", "2001:0DB8::0010", true],
+    ["192.0.2.10", "::", false],
+] as const)("port mapping: %s and %s are in each other's way: %s", (one, other, isIt) => {
+    const at = (hostAddress: string | undefined) => ({ target, hostPort: 80, ...(hostAddress && { hostAddress }) });
+    for (const [a, b] of [
+        [one, other],
+        [other, one],
+    ]) {
+        const world = put(dual, "port-mapping", "p", at(a));
+        const second = (stack: string) => () => build("port-mapping", "q", at(b), world, { stack });
+        if (isIt === true) expect(second("dev")).toThrow("already published");
+        else expect(second("dev")).not.toThrow();
+        if (isIt === false) expect(second("prod")).not.toThrow();
+        else expect(second("prod")).toThrow("already published");
+    }
+});
+
+test("port mapping: shows its ways in of both families, in brackets where URLs have them", () => {
+    const object = build("port-mapping", "p", { target, ports: ["80", "[2001:db8::10]:81:81"] }, dual);
+    const outs = objectKinds["port-mapping"].outputs(object as never, dual, "edge.example");
+    expect(outs["bindings"]).toMatchObject([
+        { hostAddress: "0.0.0.0", targetAddress: "10.0.0.2", url: "tcp://edge.example:20000" },
+        { hostAddress: "::", targetAddress: "fd12:3456:789a::2", url: "tcp://edge.example:20000" },
+        { hostAddress: "2001:db8::10", hostPort: 81, url: "tcp://[2001:db8::10]:81" },
+    ]);
+});
+
+test("port mapping: a family that no target has is refused, and a network with such a port keeps its IPv6", () => {
+    const six = { target, hostPort: 80, hostAddress: "2001:db8::10" };
+    expect(() => build("port-mapping", "p", six, mappable)).toThrow(
+        'hostAddress 2001:db8::10 is IPv6, which network "n" of the target has not. Set ipv6: true on the network, or leave the address out.',
+    );
+    const world = put(dual, "port-mapping", "p", six);
+    expect(() => network(world, "n", "10.0.0.0/24")).toThrow(
+        'port mapping "p" of stack shop/dev publishes on 2001:db8::10. Take that address out first, or keep IPv6.',
+    );
+    expect(() => network(put(dual, "port-mapping", "p", { target, hostPort: 80 }), "n", "10.0.0.0/24")).not.toThrow();
+});
+
 test("sandbox: is named after the resource and its key, keeps its name, and takes the given one", () => {
     const named = (name: string) => (build("sandbox", name, { host }, empty) as SandboxObject).name;
     expect(named("web")).toBe("web-web");

@@ -24,6 +24,20 @@ test.each([
     await expect(printPlan(plan([], items))).toMatchFileSnapshot(`golden/${kind}-${name}.txt`);
 });
 
+test("port mapping on two families: puts exactly this into the kernel", async () => {
+    let world = put(small, "network", "front", {
+        host: ref("host", "edge"),
+        subnet: ["172.20.0.0/24", "fd00:20::/64"],
+    });
+    const [web, api] = [ref("endpoint", "web-front"), ref("endpoint", "api-front")];
+    const ports = ["8085:80", "[::]:8081:80", { targetPort: 80, hostPort: 8082, hostAddress: "2001:db8::10" }];
+    world = put(world, "port-mapping", "one", { target: web, ports, existingFlows: "cut" });
+    world = put(world, "port-mapping", "two", { target: [web, api], ports: ["8090:80", "0.0.0.0:8091:80/udp"] });
+    const items = itemsOf([keyOf("port-mapping", "one"), keyOf("port-mapping", "two")], world);
+    const text = `${printPlan(plan([], items))}\n${printPlan(plan(items, []))}`;
+    await expect(text).toMatchFileSnapshot("golden/port-mapping-ipv6.txt");
+});
+
 test("base: puts exactly this into the kernel, and takes it out again", async () => {
     const items = itemsOf(["base"], small);
     const text = `${printPlan(plan([], items))}\n${printPlan(plan(items, []))}`;
@@ -63,6 +77,7 @@ test.each([...small.objects.values()].map((object) => [object.kind, object.name,
 test.each([
     ["network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24", gateway: "172.20.0.254", mtu: 1400 }],
     ["network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24", internal: true }],
+    ["network", "front", { host: ref("host", "edge"), subnet: "172.20.0.0/24", ipv6: true }],
     [
         "endpoint",
         "web-front",

@@ -181,7 +181,7 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                 )?.[1];
                 if (verdict !== undefined) return verdict;
                 const special =
-                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|ip saddr|ip daddr|dnat ip|masquerade|ct state)\b)/.exec(
+                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|ip6? saddr|ip6? daddr|dnat ip|masquerade|ct state)\b)/.exec(
                         rest,
                     );
                 if (special !== null) {

@@ -490,8 +490,13 @@ test.each([
     ["port-mapping", { protocol: ["tcp", "icmp"] }, 'protocol[1]: "tcp", "udp" or "sctp" is expected (got "icmp").'],
     [
         "port-mapping",
-        { hostAddress: ["127.0.0.1", "::1"] },
-        'hostAddress[1]: "::1" is not an IPv4 address such as 172.20.0.10.',
+        { hostAddress: ["127.0.0.1", "fe80::1"] },
+        'hostAddress[1]: "fe80::1" is link-local, where packets are never forwarded; give another address.',
+    ],
+    [
+        "port-mapping",
+        { hostAddress: "::1" },
+        'hostAddress[0]: "::1" cannot be published, the kernel takes no answers for it from a bridge; give "127.0.0.1".',
     ],
     [
         "firewall-policy",
