@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { snapshotHost } from "../../lab/index.js";
 import { linkLocalOf } from "../../provider/model/ipv6.js";
 import { type Joined, openStack, type Resource, reconnect } from "./driver.js";
+import { ipv6Frame } from "./ipv6-frame.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, countFrames, type Place, run, sendFrames, serve } from "./traffic.js";
 
@@ -159,25 +160,8 @@ test("ipv6: replies leave by the endpoint that the request came in by, the rest 
     expect(await defaults()).toBe("front");
 });
 
-/** The checksum of ICMPv6 and UDP (RFC 8200, 8.1), and a frame of it, in hexadecimal. */
-function frame(mac: string, target: string, source: string, destination: string, next: number, body: string): string {
-    const full = (text: string) => {
-        const [head = "", tail = ""] = text.split("::");
-        const groups = (side: string) => (side === "" ? [] : side.split(":").map((group) => group.padStart(4, "0")));
-        const missing = 8 - groups(head).length - groups(tail).length;
-        return [...groups(head), ...Array(missing).fill("0000"), ...groups(tail)].join("");
-    };
-    const plain = body.replace(/[^0-9a-f]/g, "");
-    const length = (plain.length / 2).toString(16).padStart(4, "0");
-    const pseudo = `${full(source)}${full(destination)}0000${length}0000${next.toString(16).padStart(4, "0")}`;
-    const words = `${pseudo}${plain}`.match(/.{4}/g) ?? [];
-    let sum = words.reduce((total, word) => total + Number.parseInt(word, 16), 0);
-    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-    const checksum = (~sum & 0xffff).toString(16).padStart(4, "0");
-    const at = next === 58 ? 4 : 12;
-    const checked = `${plain.slice(0, at)}${checksum}${plain.slice(at + 4)}`;
-    const header = `600abcde${length}${next.toString(16).padStart(2, "0")}ff${full(source)}${full(destination)}`;
-    return `${target} ${mac} 86dd ${header} ${checked}`;
+function frame(mac: string, target: string, source: string, destination: string, next: 17 | 58, body: string): string {
+    return ipv6Frame({ from: mac, to: target }, { from: source, to: destination }, { next, body });
 }
 
 /** A router advertisement (RFC 4861, 4.2) that offers itself as default router for half an hour. */

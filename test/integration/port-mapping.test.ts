@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { setBridgeNetfilter } from "./bridge-netfilter.js";
 import { openStack } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, ask, inside, run, serve, talk } from "./traffic.js";
@@ -8,20 +9,10 @@ const subnets = { front: "172.20.0.0/24", back: "172.21.0.0/24" };
 const fromHost = () => ({ machine: bed.host });
 const fromClient = () => ({ machine: bed.client });
 
-/** The switches that Docker, firewalld and kube-proxy turn on for all bridges of a machine. */
-async function setBridgeNetfilter(value: "0" | "1"): Promise<AsyncDisposable> {
-    const keys = ["iptables", "ip6tables", "arptables"].map((key) => `/proc/sys/net/bridge/bridge-nf-call-${key}`);
-    const before = (await bed.host.exec(["cat", ...keys])).stdout.split("\n");
-    const write = (values: readonly string[]) =>
-        bed.host.exec(keys.map((key, i) => `echo ${values[i]} >${key}`).join("; "));
-    await write([value, value, value]);
-    return { [Symbol.asyncDispose]: async () => void (await write(before)) };
-}
-
 test.each(["0", "1"] as const)(
     "port mapping: is reached from everywhere, with bridge-nf-call-iptables %s",
     async (value) => {
-        await using _switches = await setBridgeNetfilter(value);
+        await using _switches = await setBridgeNetfilter(bed.host, value);
         await using stack = await openStack(bed.host);
         const front = await stack.network("front", { subnet: subnets.front });
         const back = await stack.network("back", { subnet: subnets.back });
