@@ -15,6 +15,7 @@ import {
 } from "./lifecycle.js";
 import type { Connection, Hop } from "./model/connection.js";
 import { isEqual } from "./model/equal.js";
+import type { NetworkObject } from "./model/object.js";
 import { formatId, isOfStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
 import type { HostFacts, World } from "./model/world.js";
 import { leaveMachine, sessionOf, sessionToDelete } from "./sessions.js";
@@ -88,18 +89,31 @@ function leftOvers(world: World, hostId: string, owner: Owner): Leavings {
     return letGo(new Map(own.map((object) => [object.key, object.adoptedFrom])), owner, world);
 }
 
+/** The networks of a Host with its wish, where they have another one. */
+function withCooperation(world: World, hostId: string, wants: boolean): Map<string, NetworkObject> {
+    const others = world.all("network").filter(({ host, cooperate = false }) => host === hostId && cooperate !== wants);
+    return new Map(
+        others.map(({ cooperate: _, ...network }) => [
+            network.key,
+            { ...network, ...(wants ? { cooperate: wants } : {}) },
+        ]),
+    );
+}
+
 /**
- * The connection tells what is on the host how stack configuration calls it, and whether it may be gone. State that says
- * neither stays as it is until its connection changes: it would list every resource as updated.
+ * The connection tells what is on the host how stack configuration calls it, whether it may be gone, and whether its
+ * networks need exceptions in other firewalls. State that says none of it stays as it is until its connection changes: it would list every resource as updated.
  */
 function carry(inputs: Props, olds: Props): Props {
-    const { connection, deleteUnreachable } = inputs;
+    const { connection, deleteUnreachable, cooperate } = inputs;
     if (typeof connection !== "object" || connection === null) return inputs;
-    const { name: _, deleteUnreachable: __, ...written } = connection as Connection;
-    if (deleteUnreachable !== true && isEqual(olds["connection"], written)) return { ...inputs, connection: written };
+    const { name: _, deleteUnreachable: __, cooperate: ___, ...written } = connection as Connection;
+    const saysMore = deleteUnreachable === true || cooperate === true;
+    if (!saysMore && isEqual(olds["connection"], written)) return { ...inputs, connection: written };
     const told = {
         name: (inputs["owner"] as Owner).name,
         ...(deleteUnreachable === true ? { deleteUnreachable } : {}),
+        ...(cooperate === true ? { cooperate } : {}),
     };
     return { ...inputs, connection: { ...written, ...told } };
 }
@@ -147,14 +161,15 @@ export const hostHandler: Handler = {
     },
 
     async update(id, olds, news) {
-        if (compare(olds, news, inputRules).changed.includes("drift")) {
+        const { changed } = compare(olds, news, inputRules);
+        if (changed.includes("drift") || changed.includes("cooperate")) {
             const host = await sessionOf(connectionOf(news));
             refuseOtherMachine(host, parseId(id).machineId);
             const owner = news["owner"] as Owner;
             await host.commit({
                 ...signedBy("host", owner),
-                repair: true,
-                decide: () => new Map(),
+                repair: changed.includes("drift"),
+                decide: (world) => withCooperation(world, id, news["cooperate"] === true),
             });
         }
         const { underlayAddress } = { ...olds, ...news } as Props;
@@ -165,6 +180,7 @@ export const hostHandler: Handler = {
                 underlayAddress,
                 ...addressesOf(news, underlayAddress),
                 deleteUnreachable: news["deleteUnreachable"],
+                cooperate: news["cooperate"],
                 commandConnection: commandConnection(connectionOf(news)),
                 drift: [],
             }),

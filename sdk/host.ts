@@ -30,8 +30,10 @@ export interface HostArgs extends CommonArgs {
     /** Kernel settings of the host (`net.core.rmem_max`); set, and restored on delete. In place. @default {} */
     sysctls?: pulumi.Input<Record<string, pulumi.Input<string | number>>>;
     /**
-     * Makes the exceptions that firewalls of others (Docker, ufw, firewalld) need to let our traffic pass, and takes
-     * them back. In place. @default false
+     * Makes the exceptions that firewalls of others (Docker, ufw, firewalld, nft, iptables) need to let the traffic of this
+     * Host's networks pass, with the first of them, and takes them back with the last. Only where one drops it, only for our
+     * bridges and the tunnels' ports. A firewall that cannot be written to is an error with the command to type. In place.
+     * See docs/firewalls.md. @default false
      */
     cooperate?: pulumi.Input<boolean>;
     /**

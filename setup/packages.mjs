@@ -60,6 +60,7 @@ export const TEST_TOOLS = [
         service: "docker.service docker.socket containerd.service",
     }),
     same(["iptables-nft", "iptables-save"], "iptables", { dnf: "iptables-nft" }),
+    same(["ufw"], "ufw", { service: "ufw" }),
 ];
 
 /** What virtual machines take: qemu, and a kernel to boot. @type {Tool[]} */

@@ -57,7 +57,7 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
         return {
             world,
             driftOf(key) {
-                const wanted = meaning.itemsOf([key], world);
+                const wanted = meaning.itemsOf([key], key === "base" ? withExceptions(world) : world);
                 const isRebuilt = snapshot.paths.has(fragmentPath(key)) || renderFragment(wanted) === "";
                 return [
                     ...describeDifference(observe(wanted, snapshot), wanted),
@@ -65,6 +65,13 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
                 ];
             },
         };
+    }
+
+    /** With those for firewalls that came after the last operation: that they are missing is drift. */
+    function withExceptions(world: World): World {
+        if (world.base === undefined) return world;
+        const { exceptions } = meaning.updateBase(world.base, world, facts);
+        return exceptions === undefined ? world : world.withBase({ ...world.base, exceptions });
     }
 
     return {

@@ -1,3 +1,4 @@
+import { type ExceptionItem, exceptionType, lookForException } from "../kernel/exception.js";
 import { observedFiles } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
@@ -123,6 +124,16 @@ if [ -s $r/undo ] && command exec 9>>$r/lock; then
     exec 9>&-
 fi`;
 
+function lookForExceptions(items: readonly Item[]): string[] {
+    const exceptions = items.filter((item): item is ExceptionItem => item.type === "exception");
+    if (exceptions.length === 0) return [];
+    const looks = exceptions.map((item) => {
+        const look = lookForException(item).map(quote).join(" ");
+        return `if ${look} </dev/null >/dev/null 2>&1; then echo ${quote(exceptionType.key(item))}; fi`;
+    });
+    return ["echo '@@ exceptions'", ...looks];
+}
+
 /** Reads everything the items are about, and the manifest, in one go. */
 export function snapshotScript(items: readonly Item[]): string {
     const sysctls = sysctlsOf(items);
@@ -158,6 +169,7 @@ export function snapshotScript(items: readonly Item[]): string {
         ...(items.some(({ type }) => type === "restore-script")
             ? observedFiles.map((path) => `if [ -s ${path} ]; then echo '@@ file ${path}'; cat ${path}; echo; fi`)
             : []),
+        ...lookForExceptions(items),
         ...inside.end,
         "echo '@@ end'",
         "",
@@ -234,6 +246,8 @@ function parseFdb(entries: readonly FdbJson[]): Set<string> {
     return new Set(sent.map((entry) => `${entry.ifname} ${entry.mac} ${entry.dst}`));
 }
 
+const linesOf = (body = "") => new Set(body.split("\n").filter((line) => line !== ""));
+
 export function parseSnapshot(stdout: string): Snapshot {
     const sections = parseSections(stdout);
     const namespaces = new Map<string, NamespaceSnapshot>();
@@ -263,7 +277,8 @@ export function parseSnapshot(stdout: string): Snapshot {
         neighbours: new Set(neighbours.map((entry) => `${entry.dev} ${entry.dst} ${entry.lladdr}`)),
         fdb: parseFdb(parseJsonLines<FdbJson[]>(sections.get("fdb")).flat()),
         tables: new Map(families.map((family) => [family, parseTable(sections.get(`nft ${family}`))])),
-        paths: new Set((sections.get("paths") ?? "").split("\n").filter((path) => path !== "")),
+        paths: linesOf(sections.get("paths")),
+        exceptions: linesOf(sections.get("exceptions")),
         files: new Map(
             [...sections].flatMap(([name, body]) => (name.startsWith("file ") ? [[name.slice(5), body]] : [])),
         ),

@@ -1,6 +1,7 @@
 import { restoreScriptPath } from "../kernel/file.js";
 import { type Item, keyOf, observe } from "../kernel/item.js";
 import { isEmpty, plan } from "../kernel/plan.js";
+import { baseTables } from "../kernel/ruleset.js";
 import { parseSnapshot } from "./snapshot.js";
 
 const readBack = new Set<Item["type"]>(["netns", "bridge", "veth", "vxlan", "address", "route", "rule"]);
@@ -21,6 +22,8 @@ export function describeDifference(actual: readonly Item[], wanted: readonly Ite
     const differing = wanted.flatMap((item) => {
         const found = seen.get(keyOf(item));
         if (found === item) return [];
+        if (found === undefined && item.type === "ruleset")
+            return baseTables.map(({ family }) => `${titleOf(item)}: table ${family} linuxnet is missing`);
         if (found === undefined) return [`${titleOf(item)} is missing`];
         return describeChange(found, item).map((words) => `${titleOf(item)}: ${words}`);
     });
@@ -85,6 +88,8 @@ function titleOf(item: Item): string {
             return `forwarding entry ${item.mac} on ${item.dev}`;
         case "sysctl":
             return `sysctl ${item.key}${at(item.netns)}`;
+        case "exception":
+            return `the exception for our networks in ${item.tool} (${item.chain}: ${item.rule})`;
         case "restore-script":
             return `file ${restoreScriptPath}`;
         case "restore-unit":

@@ -1,3 +1,4 @@
+import { type ExceptionItem, exceptionType } from "./exception.js";
 import { type RestoreScriptItem, type RestoreUnitItem, restoreScriptType, restoreUnitType } from "./file.js";
 import { type KeptItem, keptType, type OptionItem, optionType } from "./kept.js";
 import type { Line } from "./line.js";
@@ -63,7 +64,8 @@ export type Item =
     | SysctlItem
     | FlowsItem
     | RestoreScriptItem
-    | RestoreUnitItem;
+    | RestoreUnitItem
+    | ExceptionItem;
 
 /** What must be free before an item is added: a name in the kernel (the path that shows it is taken), or a port. */
 export type Claim =
@@ -113,6 +115,7 @@ const types = {
     kept: keptType,
     counter: counterType,
     meter: meterType,
+    exception: exceptionType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);

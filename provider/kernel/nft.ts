@@ -4,8 +4,8 @@ import type { ItemType } from "./item.js";
 import { nft } from "./line.js";
 import { restoreVersion } from "./restore.js";
 import { marked, markOf } from "./rule-mark.js";
-import { addChain, type BaseChain, baseTables, hookOf, renderBase, repairBase } from "./ruleset.js";
-import type { ChainSnapshot } from "./snapshot.js";
+import { addChain, type BaseChain, type BaseTable, baseTables, hookOf, renderBase, repairBase } from "./ruleset.js";
+import type { ChainSnapshot, Snapshot } from "./snapshot.js";
 
 /** Both tables with their sets and base chains. */
 export interface RulesetItem extends Flaws {
@@ -88,6 +88,12 @@ const publishing = new Set(
 
 const strange = "has other rules than this version writes";
 
+/** A table is gone as a whole; its sets cannot be while rules name them. */
+function hasTable(snapshot: Snapshot, family: BaseTable["family"]): boolean {
+    const { sets = [] } = baseTables.find((table) => table.family === family) ?? {};
+    return sets.some(({ name }) => snapshot.tables.get(family)?.elements.has(name) ?? false);
+}
+
 export const rulesetType: ItemType<RulesetItem> = {
     key: () => "ruleset",
     parents: () => [],
@@ -101,12 +107,13 @@ export const rulesetType: ItemType<RulesetItem> = {
         });
     },
     observe(item, snapshot) {
+        // What makes them anew and fails takes them away again.
+        if (baseTables.every(({ family }) => !hasTable(snapshot, family))) return undefined;
         const flaws: string[] = [];
         const strangeChains: string[] = [];
-        for (const { family, sets, chains } of baseTables) {
+        for (const { family, chains } of baseTables) {
             const table = snapshot.tables.get(family);
-            // A table is gone as a whole; its sets cannot be while rules name them.
-            if (table === undefined || sets.every(({ name }) => !table.elements.has(name))) {
+            if (table === undefined || !hasTable(snapshot, family)) {
                 flaws.push(`table ${family} linuxnet is missing`);
                 strangeChains.push(...chains.map(({ name }) => name));
                 continue;

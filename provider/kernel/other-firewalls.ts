@@ -1,4 +1,6 @@
+import type { FirewallException, FirewallPlace } from "../model/object.js";
 import type { OtherFirewall } from "../model/world.js";
+import { renderByHand } from "./exception.js";
 
 /**
  * Prints the base chains of others on the hooks that matter, with their rules, and those of the chains in which their
@@ -76,47 +78,84 @@ function productOf(chains: readonly Chain[], base: Chain): OtherFirewall["produc
     return "another firewall";
 }
 
-/** Commands that let pass what enters our bridges, and what leaves them by the uplinks: never what leads to containers. */
-function adviseForward(product: OtherFirewall["product"], base: Chain, uplinks: readonly string[]): string[] {
-    const ways = uplinks.length === 0 ? ["eth0"] : uplinks;
-    const iptables = base.table === "" ? "iptables-legacy" : "iptables";
-    const rules = (chain: string) => [
-        `${iptables} -I ${chain} -o ln+ -j ACCEPT`,
-        ...ways.map((uplink) => `${iptables} -I ${chain} -i ln+ -o ${uplink} -j ACCEPT`),
-    ];
-    switch (product) {
-        case "Docker":
-            return rules("DOCKER-USER");
-        case "ufw":
-            return [
-                "ufw route allow out on ln+",
-                ...ways.map((uplink) => `ufw route allow in on ln+ out on ${uplink}`),
-            ];
-        case "firewalld":
-            return ["firewall-cmd --permanent --zone=trusted --add-interface=ln+ && firewall-cmd --reload"];
-        case "another firewall": {
-            if (base.table === "") return rules("FORWARD");
-            const insert = `nft insert rule ${base.family} ${base.table} ${base.name}`;
-            if (base.family === "bridge") return [`${insert} meta ibrname '"ln*"' accept`];
-            return [
-                `${insert} oifname '"ln*"' accept`,
-                ...ways.map((uplink) => `${insert} iifname '"ln*"' oifname ${uplink} accept`),
-            ];
-        }
-    }
+/** Where it takes rules of users: with its own tool where it keeps them itself, else at the top of its chain. */
+function placeOf(product: OtherFirewall["product"], base: Chain): FirewallPlace {
+    const chain = product === "Docker" ? "DOCKER-USER" : base.name;
+    if (product === "ufw") return { tool: "ufw", chain: base.hook === "input" ? "input" : "route" };
+    if (product === "firewalld") return { tool: "firewalld", chain: base.hook === "input" ? "input" : "trusted" };
+    if (base.table === "") return { tool: "iptables-legacy", chain };
+    // nft could write there what iptables cannot read any more.
+    const isOfIptables = base.family === "ip" && base.table === "filter" && /^[A-Z]/.test(base.name);
+    if (isOfIptables) return { tool: "iptables-nft", chain };
+    return { tool: "nft", chain: `${base.family} ${base.table} ${base.name}` };
 }
 
-function adviseInput(product: OtherFirewall["product"], base: Chain): string[] {
-    if (product === "ufw") return ["ufw allow PORT/udp"];
-    if (product === "firewalld") return ["firewall-cmd --permanent --add-port=PORT/udp && firewall-cmd --reload"];
-    if (base.table === "") return ["iptables-legacy -I INPUT -p udp --dport PORT -j ACCEPT"];
-    return [`nft insert rule ${base.family} ${base.table} ${base.name} udp dport PORT accept`];
+/**
+ * Lets pass what enters a bridge, what belongs to a connection that did, and what leaves it by an uplink: never what leads
+ * to containers of others, whose unpublished ports stay closed.
+ * @param bridge interface name, or its beginning and "+"
+ * @param isOutbound connections may begin on the bridge and lead outside
+ */
+export function exceptionInForward(
+    { place, uplinks }: Pick<OtherFirewall, "place" | "uplinks">,
+    bridge: string,
+    isOutbound: boolean,
+): FirewallException[] {
+    const ways = isOutbound ? uplinks : [];
+    const rules = (): string[] => {
+        switch (place.tool) {
+            case "nft": {
+                const name = `"${bridge.replace(/\+$/, "*")}"`;
+                if (place.chain.startsWith("bridge ")) return [`meta ibrname ${name} accept`];
+                return [
+                    `oifname ${name} accept`,
+                    `iifname ${name} ct state established,related accept`,
+                    ...ways.map((uplink) => `iifname ${name} oifname "${uplink}" accept`),
+                ];
+            }
+            case "iptables-nft":
+            case "iptables-legacy":
+                return [
+                    `-o ${bridge} -j ACCEPT`,
+                    `-i ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+                    ...ways.map((uplink) => `-i ${bridge} -o ${uplink} -j ACCEPT`),
+                ];
+            // Both let pass what belongs to a connection.
+            case "ufw":
+                return [
+                    `route allow out on ${bridge}`,
+                    ...ways.map((uplink) => `route allow in on ${bridge} out on ${uplink}`),
+                ];
+            case "firewalld":
+                return [`interface=${bridge}`];
+        }
+    };
+    return rules().map((rule) => ({ ...place, rule }));
+}
+
+/** Lets the host receive UDP on a port; absent `from`: from everybody. */
+export function exceptionInInput(place: FirewallPlace, port: number, from?: string): FirewallException {
+    const rule = (): string => {
+        switch (place.tool) {
+            case "nft":
+                return `${from === undefined ? "" : `ip saddr ${from} `}udp dport ${port} accept`;
+            case "iptables-nft":
+            case "iptables-legacy":
+                return `${from === undefined ? "" : `-s ${from} `}-p udp -m udp --dport ${port} -j ACCEPT`;
+            case "ufw":
+                return from === undefined ? `allow ${port}/udp` : `allow proto udp from ${from} to any port ${port}`;
+            case "firewalld":
+                if (from === undefined) return `port=${port}/udp`;
+                return `rich-rule=rule family="ipv4" source address="${from}" port port="${port}" protocol="udp" accept`;
+        }
+    };
+    return { ...place, rule: rule() };
 }
 
 /**
  * Reads what the script printed: base chains of others that drop. A packet must pass every firewall of a host, so no rule
  * of ours can overrule them.
- * @param uplinks interfaces with a default route, for the advice
+ * @param uplinks interfaces with a default route
  */
 export function parseOtherFirewalls(nft: string, legacy: string, uplinks: readonly string[]): OtherFirewall[] {
     const all = [...parseChains(nft), ...parseLegacy(legacy)];
@@ -134,8 +173,8 @@ export function parseOtherFirewalls(nft: string, legacy: string, uplinks: readon
                 hook,
                 letsPass: rules.some((rule) => rule.includes('"ln*"') && /accept|ACCEPT|goto|jump/.test(rule)),
                 ports: rules.flatMap((rule) => /dport (?:\{ )?([\d, -]+)/.exec(rule)?.[1]?.split(/, ?/) ?? []),
-                remedy: hook === "forward" ? adviseForward(product, base, uplinks) : adviseInput(product, base),
-                keepsRules: product === "ufw" || product === "firewalld",
+                place: placeOf(product, base),
+                uplinks,
             },
         ];
     });
@@ -161,11 +200,18 @@ export function describeFirewall({ product, where }: OtherFirewall, tunnelPort?:
 }
 
 /** Commands to be run on the host. */
-export function remedyFor({ remedy }: OtherFirewall, tunnelPort?: number): string[] {
-    return remedy.map((line) => line.replace("PORT", String(tunnelPort)));
+export function remedyFor(firewall: OtherFirewall, tunnelPort?: number): string[] {
+    const { place, uplinks } = firewall;
+    const exceptions =
+        tunnelPort === undefined
+            ? exceptionInForward({ place, uplinks: uplinks.length === 0 ? ["eth0"] : uplinks }, "ln+", true)
+            : [exceptionInInput(place, tunnelPort)];
+    const commands = exceptions.map(renderByHand);
+    return place.tool === "firewalld" ? [[...commands, "firewall-cmd --reload"].join(" && ")] : commands;
 }
 
 /** What else there is to do so that the commands last. */
-export function lastingWords({ keepsRules }: OtherFirewall): string[] {
+export function lastingWords({ place }: OtherFirewall): string[] {
+    const keepsRules = place.tool === "ufw" || place.tool === "firewalld";
     return keepsRules ? [] : ["and make it last over a restart of the host and of that firewall"];
 }

@@ -85,4 +85,6 @@ export interface Snapshot {
     readonly paths: ReadonlySet<string>;
     /** Content of files that were asked for, by path. */
     readonly files: ReadonlyMap<string, string>;
+    /** Keys of the exceptions in firewalls of others that are there, of those that were asked for. */
+    readonly exceptions: ReadonlySet<string>;
 }

@@ -1,7 +1,9 @@
 import type { Item } from "../kernel/item.js";
 import { restoreVersion } from "../kernel/restore.js";
+import { isEqual } from "../model/equal.js";
 import type { BaseObject, OpenedIpv6 } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
+import { exceptionsFor } from "./cooperation.js";
 import { hasIpv6 } from "./dual-stack.js";
 import { hostPolicyItems } from "./host-policy.js";
 
@@ -23,21 +25,26 @@ export function buildBase(facts: HostFacts): BaseObject {
 
 /**
  * The same as it has to be by now: with what this provider installs when that is newer, knowing whether somebody else made
- * a router of the host, or stopped it, and with what IPv6 needs while a network has it. The next operation brings it.
+ * a router of the host, or stopped it, with what IPv6 needs while a network has it, and with the exceptions that firewalls of
+ * others need to let the networks' traffic pass. The next operation brings it.
  */
 export function updateBase(base: BaseObject, world: World, facts: HostFacts): BaseObject {
     const becameRouter = facts.isRouter && base.wasRouter !== true;
     const isIpv6 = hasIpv6(world);
+    const known = base.exceptions ?? [];
+    const exceptions = exceptionsFor(world, facts.otherFirewalls, known);
     const isSame =
         versionOf(base) >= restoreVersion &&
         becameRouter === (base.becameRouter ?? false) &&
-        isIpv6 === (base.openedIpv6 !== undefined);
+        isIpv6 === (base.openedIpv6 !== undefined) &&
+        isEqual(exceptions, known);
     if (isSame) return base;
-    const { becameRouter: _, openedIpv6, ...rest } = base;
+    const { becameRouter: _, openedIpv6, exceptions: __, ...rest } = base;
     return {
         ...rest,
         ...(becameRouter ? { becameRouter } : {}),
         ...(isIpv6 ? { openedIpv6: openedIpv6 ?? openIpv6(facts) } : {}),
+        ...(exceptions.length > 0 ? { exceptions } : {}),
         restoreVersion: Math.max(versionOf(base), restoreVersion),
     };
 }
@@ -87,5 +94,6 @@ export function baseItems(base: BaseObject, world: World): Item[] {
             ...(base.wasRouter ? {} : { unless: "net/ipv4/ip_forward" }),
         });
     }
+    for (const exception of base.exceptions ?? []) items.push({ type: "exception", ...exception });
     return [...items, ...hostPolicyItems(world)];
 }

@@ -70,6 +70,7 @@ const fields = shape({
     // Written by the Host, for what is on it.
     name: z.string().optional(),
     deleteUnreachable: z.boolean().optional(),
+    cooperate: z.boolean().optional(),
 });
 
 type Arguments = z.output<typeof fields>;

@@ -10,7 +10,7 @@ export const hostSchema = shape({
     publicAddress: z.string().min(1, "must not be empty").optional(),
     addressPools: later("Give each Network its subnet."),
     sysctls: later("Set them on the host, or per Sandbox.", {}),
-    cooperate: later("Allow forwarding to our bridges in the other firewall.", false),
+    cooperate: z.boolean().optional(),
     deleteUnreachable: z.boolean().optional(),
     adopt: later("A Host takes over nothing.", false),
     labels,

@@ -11,6 +11,7 @@ import {
     withPrefix,
 } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
+import type { Connection } from "../model/connection.js";
 import { ofMaker } from "../model/foreign.js";
 import { parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4 } from "../model/mac.js";
@@ -299,6 +300,7 @@ export const network: ObjectKind<NetworkObject> = {
             hostAccess: inputs.hostAccess === false ? false : undefined,
             defaultPolicy: inputs.defaultPolicy === "deny" ? "deny" : undefined,
             directAccess: inputs.directAccess === true ? true : undefined,
+            cooperate: (raw["connection"] as Connection | undefined)?.cooperate === true ? true : undefined,
             mtuBytes,
             bridge,
         }) as NetworkObject;

@@ -26,6 +26,7 @@ const ofTheOwner = new Set([
     "generation",
     "key",
     "host",
+    "cooperate",
     "labels",
     "adoptedFrom",
     "retained",

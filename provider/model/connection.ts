@@ -43,6 +43,8 @@ export interface Connection {
     readonly name?: string;
     /** The Host's argument, which travels likewise. */
     readonly deleteUnreachable?: boolean;
+    /** Likewise. */
+    readonly cooperate?: boolean;
 }
 
 /** A login on the way. */
@@ -57,6 +59,7 @@ export type Hop = Omit<
     | "confirmTimeoutMs"
     | "name"
     | "deleteUnreachable"
+    | "cooperate"
 >;
 
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */

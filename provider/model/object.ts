@@ -49,6 +49,8 @@ export interface NetworkObject extends ObjectBase<"network"> {
     readonly defaultPolicy?: "deny";
     /** Absent: from outside nobody reaches an endpoint but by a published port. */
     readonly directAccess?: true;
+    /** Its Host wants exceptions in firewalls of others. @default false */
+    readonly cooperate?: true;
     readonly mtuBytes: number;
     /** Absent: a bridge of its own, called by the key. */
     readonly bridge?: ForeignBridge;
@@ -211,6 +213,18 @@ export interface OpenedIpv6 {
     readonly uplinks: readonly string[];
 }
 
+/** Where a firewall of somebody else takes rules, and the tool that writes them. */
+export interface FirewallPlace {
+    readonly tool: "nft" | "iptables-nft" | "iptables-legacy" | "ufw" | "firewalld";
+    /** `inet office fwd_all` of nft, `DOCKER-USER` of iptables; "route" or "input" of the other two. */
+    readonly chain: string;
+}
+
+/** A rule in a firewall of somebody else that lets ours pass, in the words of its tool and without our mark. */
+export interface FirewallException extends FirewallPlace {
+    readonly rule: string;
+}
+
 /**
  * What all objects of a host share: the two nft tables, forwarding on the uplinks, /run/netns. Present exactly while
  * the host has objects; holds what is put back with the last one.
@@ -232,6 +246,8 @@ export interface BaseObject {
     readonly madeNetnsDirectory: boolean;
     /** systemd runs the host, so its restore service is installed. */
     readonly hasSystemd?: boolean;
+    /** What was written into firewalls of others for networks that cooperate. @default [] */
+    readonly exceptions?: readonly FirewallException[];
     /** Version of the restore script and its units. @default 1 */
     readonly restoreVersion?: number;
 }

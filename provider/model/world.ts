@@ -3,6 +3,7 @@ import { LayeredMap } from "./layered-map.js";
 import {
     type BaseObject,
     type EndpointObject,
+    type FirewallPlace,
     type FirewallPolicyObject,
     type HostObject,
     type NetworkObject,
@@ -24,10 +25,10 @@ export interface OtherFirewall {
     readonly letsPass: boolean;
     /** Ports that its rules name. */
     readonly ports: readonly string[];
-    /** Lets ours pass; one command a line, to be run on the host. On the input hook `PORT` stands for the port. */
-    readonly remedy: readonly string[];
-    /** The remedy lasts over its restarts. */
-    readonly keepsRules: boolean;
+    /** Where it takes rules of users. */
+    readonly place: FirewallPlace;
+    /** Interfaces of the host with a default route. */
+    readonly uplinks: readonly string[];
 }
 
 type OfKind = {

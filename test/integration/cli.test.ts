@@ -167,8 +167,8 @@ test.for([
         make: drop("inet", "office", "fwd_all"),
         undo: "nft delete table inet office",
         problem: "another firewall (table inet office, policy drop in fwd_all)",
-        remedy: ["nft insert rule inet office fwd_all oifname '\"ln*\"' accept"],
-        more: ["nft insert rule inet office fwd_all iifname '\"ln*\"' oifname eth0 accept"],
+        remedy: [`nft 'insert rule inet office fwd_all oifname "ln*" accept'`],
+        more: [`nft 'insert rule inet office fwd_all iifname "ln*" oifname "eth0" accept'`],
     },
     {
         firewall: "Docker",
@@ -205,8 +205,8 @@ test.for([
 test("doctor: is content once the remedy for a foreign firewall was run", async () => {
     await using _ = await undoable(second(), drop("inet", "office", "fwd_all"), "nft delete table inet office");
     const { stdout } = await ask(second(), ["doctor"]);
-    const remedy = stdout.split("\n").flatMap((line) => /-> (nft insert .*)/.exec(line)?.[1] ?? []);
-    expect(remedy).toHaveLength(2);
+    const remedy = stdout.split("\n").flatMap((line) => /-> (nft 'insert .*)/.exec(line)?.[1] ?? []);
+    expect(remedy).toHaveLength(3);
     await second().exec(remedy.join("\n"));
     const after = await ask(second(), ["doctor"]);
     expect(after.exitCode).toBe(0);

@@ -1,11 +1,22 @@
 import { expect, test } from "vitest";
 import { createLab } from "../../lab/index.js";
 import { startDocker } from "./dockerd.js";
-import { openStack, reconnect } from "./driver.js";
-import { ask, type Place, serve } from "./traffic.js";
+import { openStack, type Resource, reconnect } from "./driver.js";
+import { ask, type Place, run, serve } from "./traffic.js";
 
 /** What a user of Docker types once for traffic of other programs; Docker keeps this chain. */
 const allow = "iptables -I DOCKER-USER -o ln+ -j ACCEPT; iptables -I DOCKER-USER -i ln+ -o eth0 -j ACCEPT";
+
+/** The Host writes the same by itself; a Docker that came later is found when connecting. */
+async function cooperate(host: Resource<"host">): Promise<void> {
+    await reconnect();
+    await host.update({ cooperate: true });
+}
+
+async function addressOf(place: Place): Promise<string> {
+    const address = await run(place, "ip -4 -o address show dev eth0");
+    return /inet ([\d.]+)/.exec(address)?.[1] ?? "";
+}
 
 test.each([
     ["before", "Docker"],
@@ -51,8 +62,19 @@ test.each([
 
     // Its containers miss nothing; it drops what it does not know.
     expect(await all()).toEqual({ ...everybody, outside: "docker nothing", sandbox: "nothing docker nothing" });
-    await host.exec(allow);
+    const without = await docker.rules();
+    await (order === "before" ? host.exec(allow) : cooperate(stack.host));
     expect(await all()).toEqual(everybody);
+    // A port that the container does not publish.
+    await using _unpublished = await serve(docker.container, "container", "tcp:81");
+    const closed = `tcp ${await addressOf(docker.container)}:81`;
+    expect(await ask({ machine: host }, closed)).toEqual({ [closed]: expect.stringMatching(/^container to /) });
+    expect(await ask(web.place, closed)).toEqual({ [closed]: "nothing" });
+    if (order === "after") {
+        // As at boot, where the restore script comes before Docker.
+        await docker.restart("iptables -F; iptables -X; sh /var/lib/linuxnet/restore");
+        expect(await all()).toEqual(everybody);
+    }
     const rules = await docker.rules();
     await docker.restart();
     expect(await all()).toEqual(everybody);
@@ -60,7 +82,8 @@ test.each([
     expect(await all()).toEqual(everybody);
     expect(await docker.rules()).toBe(rules);
     await stack.destroyAll();
-    expect(await docker.rules()).toBe(rules);
+    const inOrder = (text: string) => text.split("\n").sort();
+    expect(inOrder(await docker.rules())).toEqual(inOrder(order === "before" ? rules : without));
     expect(await from(client, "container", "sandbox")).toBe("docker refused");
 });
 

@@ -5,8 +5,8 @@ import type { Place } from "./traffic.js";
 export interface Docker extends AsyncDisposable {
     /** The container, reachable at port 9000 of the host; answers `docker` on its port 80. */
     readonly container: Place;
-    /** Stops the daemon and starts it again; the container comes back with it. */
-    restart(): Promise<void>;
+    /** Stops the daemon and starts it again; the container comes back with it. `meanwhile` is run in between. */
+    restart(meanwhile?: string): Promise<void>;
     /** What it has in the firewall, without counters. */
     rules(): Promise<string>;
 }
@@ -82,8 +82,9 @@ export async function startDocker(host: LabHost): Promise<Docker> {
     await enter();
     return {
         container: { machine: host, sandbox: "docker" },
-        async restart() {
+        async restart(meanwhile = "true") {
             await host.exec(stop);
+            await host.exec(meanwhile);
             await host.exec(start);
             await enter();
         },

@@ -75,6 +75,8 @@ export interface StackOptions {
     readonly name?: string;
     /** Laid over the lab host's; a difference makes a session (and a shell) of its own. */
     readonly connection?: Props;
+    /** Arguments of the Host besides its connection. */
+    readonly host?: Props;
     /** One in a process of its own. @default the one in this process */
     readonly provider?: Provider;
 }
@@ -112,7 +114,14 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
         const owner = { project, stack: stackName, urn, name };
         const host = kind === "network" || kind === "sandbox" ? { host: resources[0] } : {};
         let program: Props = { ...host, ...args };
-        const news = () => ({ ...(toReferences(program) as Props), owner, connection });
+        // What a Host tells those on it travels with its connection.
+        const told = () => (resources[0] as { outs: Props } | undefined)?.outs["connection"] as Props | undefined;
+        const cooperation = () => (kind !== "host" && told()?.["cooperate"] === true ? { cooperate: true } : {});
+        const news = () => ({
+            ...(toReferences(program) as Props),
+            owner,
+            connection: { ...connection, ...cooperation() },
+        });
 
         let inputs = await check(handler, {}, news());
         let { id, outs } = stored(await handler.create(inputs));
@@ -180,7 +189,7 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
         if (failures.length > 0) throw failures.length === 1 ? failures[0] : new AggregateError(failures);
     }
 
-    const host = await declare("host", "edge", { connection });
+    const host = await declare("host", "edge", { connection, ...options.host });
     return {
         host,
         network: (name, args) => declare("network", name, args),

@@ -45,7 +45,7 @@ test.each([
     {
         firewall: "Docker (table ip filter, policy drop in FORWARD)",
         make: "iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER",
-        says: "iptables -I DOCKER-USER -o ln+ -j ACCEPT; iptables -I DOCKER-USER -i ln+ -o eth0 -j ACCEPT",
+        says: "iptables -I DOCKER-USER -o ln+ -j ACCEPT; iptables -I DOCKER-USER -i ln+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables -I DOCKER-USER -i ln+ -o eth0 -j ACCEPT",
         undo: emptyFilter,
     },
     {
@@ -68,13 +68,13 @@ test.each([
     {
         firewall: "another firewall (table inet office, policy drop in fwd_all)",
         make: dropping("inet", "office", "fwd_all"),
-        says: `nft insert rule inet office fwd_all oifname '"ln*"' accept; nft insert rule inet office fwd_all iifname '"ln*"' oifname eth0 accept`,
+        says: `nft 'insert rule inet office fwd_all oifname "ln*" accept'; nft 'insert rule inet office fwd_all iifname "ln*" ct state established,related accept'; nft 'insert rule inet office fwd_all iifname "ln*" oifname "eth0" accept'`,
         undo: "nft delete table inet office",
     },
     {
         firewall: "another firewall (iptables-legacy, policy drop in FORWARD)",
         make: "iptables-legacy -P FORWARD DROP",
-        says: "iptables-legacy -I FORWARD -o ln+ -j ACCEPT; iptables-legacy -I FORWARD -i ln+ -o eth0 -j ACCEPT",
+        says: "iptables-legacy -I FORWARD -o ln+ -j ACCEPT; iptables-legacy -I FORWARD -i ln+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables-legacy -I FORWARD -i ln+ -o eth0 -j ACCEPT",
         undo: "iptables-legacy -F; iptables-legacy -P FORWARD ACCEPT",
     },
 ])("other firewalls: $firewall is named once a run, with the command that helps", async (each) => {
@@ -127,7 +127,7 @@ test("other firewalls: what lets ours pass, or drops nothing, is not spoken of",
             .toContainEqual(
                 "another firewall (table inet office, policy drop in input) drops what other hosts send to the tunnel (UDP port 4789): " +
                     "a packet has to pass every firewall of a host. To let it pass, run there: " +
-                    "nft insert rule inet office input udp dport 4789 accept",
+                    "nft 'insert rule inet office input udp dport 4789 accept'",
             );
     }
     log.mockRestore();

@@ -31,6 +31,7 @@ function versionsOf(...texts: readonly (string | undefined)[]): (number | undefi
         tables: new Map(),
         paths: new Set(),
         files: new Map(files),
+        exceptions: new Set(),
     };
     const items: Item[] = [
         { type: "restore-script", version: restoreVersion },

@@ -173,7 +173,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
     host: {
         addressPools: [[{ base: "10.0.0.0/8", size: 24 }]],
         sysctls: [{ "vm.swappiness": "1" }, {}],
-        cooperate: [true, false],
         adopt: [true, false],
     },
     network: {

@@ -40,6 +40,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         publicAddress: "edge.example.com",
         triggers: ["image-2"],
         deleteUnreachable: true,
+        cooperate: true,
         labels: { team: "a" },
     },
     network: {
