@@ -161,6 +161,10 @@ const inet: BaseTable = {
                 "ct state established,related accept",
                 // Who has an address is asked on a bridge without connection tracking (RFC 4861), as ARP is.
                 `iifname . oifname @same_network ${neighbourDiscovery} accept`,
+                // A sandbox takes packets for any of its addresses by any interface, so on a bridge they are for its subnet only;
+                // or for several: multicast and broadcast (224.0.0.0 and above), link-local and multicast (fe80:: and above).
+                "iifname . oifname @same_network ip daddr < 224.0.0.0 oifname . ip daddr != @subnets drop",
+                "iifname . oifname @same_network ip6 daddr < fe80:: oifname . ip6 daddr != @subnets6 drop",
                 "iifname @internal iifname . oifname != @same_network drop",
                 "oifname @internal iifname . oifname != @same_network drop",
                 // Stage 2: the egress policies of the source; an allow goes on to `ingress_stage`.
@@ -232,11 +236,12 @@ const bridge: BaseTable = {
             name: "from_endpoint",
             hook: "type filter hook prerouting priority -300",
             rules: [
+                // Nobody but the host leads out of a network, or gives addresses.
                 "iifname != @endpoints accept",
                 "iifname . ether saddr != @macs drop",
+                "ether type ip udp sport 67 drop",
                 "ether type ip iifname . ip saddr @sources accept",
                 "ether type arp iifname . arp saddr ip @sources accept",
-                // Nobody but the host leads out of a network, or gives addresses.
                 "icmpv6 type { nd-router-advert, nd-redirect } drop",
                 "icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @advertised6 drop",
                 "ether type ip6 udp sport 547 drop",
@@ -245,13 +250,15 @@ const bridge: BaseTable = {
             ],
         },
         {
-            // Broadcasts are never routed, so no inet chain sees what they reach.
+            // Policies judge what is for an address of an endpoint; what is for several reaches it in frames for all or for it.
             name: "to_endpoint",
             hook: "type filter hook postrouting priority 300",
             rules: [
                 "oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
+                "oifname @guarded ether type ip oifname . ip daddr != @sources drop",
                 `oifname @guarded ${neighbourDiscovery} accept`,
                 "oifname @guarded ether type ip6 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
+                "oifname @guarded ether type ip6 oifname . ip6 daddr != @sources6 drop",
             ],
         },
     ],

@@ -422,8 +422,10 @@ const repairs: [keyof Cases, object, readonly string[]][] = [
             "nft add chain bridge linuxnet to_endpoint { type filter hook postrouting priority 300; policy accept; }",
             "nft flush chain bridge linuxnet to_endpoint",
             'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop comment "#d31fc313"',
+            'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip oifname . ip daddr != @sources drop comment "#a975cd0b"',
             'nft add rule bridge linuxnet to_endpoint oifname @guarded icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment "#6813fd16"',
             'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip6 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop comment "#3f077b77"',
+            'nft add rule bridge linuxnet to_endpoint oifname @guarded ether type ip6 oifname . ip6 daddr != @sources6 drop comment "#b99e1e59"',
         ],
     ],
     [

@@ -133,6 +133,11 @@ const selectorNames = Object.keys(selectors).sort((a, b) => b.length - a.length)
 const protocolNames: Readonly<Record<string, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 132: "sctp" };
 const nameOf = (number: string) => `meta l4proto ${protocolNames[number] ?? number}`;
 
+/** Addresses of one family in their order. */
+function isBelow(address: string, limit: string): boolean {
+    return isIpv6(address) ? parseIpv6(address) < parseIpv6(limit) : parseIpv4(address) < parseIpv4(limit);
+}
+
 /** Walks one packet through the rendered text of a ruleset, as netfilter would. @throws Error on words it does not know */
 export function createTracer(text: string): (packet: Packet) => Verdict {
     const tables = parseRuleset(text);
@@ -220,7 +225,7 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                     dnat = found.replace(" . ", ":");
                     return "accept";
                 }
-                const [, not, pattern = ""] = /^(!= )?("[^"]*"|\{[^}]*\}|\S+)/.exec(taken.rest) ?? [];
+                const [, operator, pattern = ""] = /^(!= |< )?("[^"]*"|\{[^}]*\}|\S+)/.exec(taken.rest) ?? [];
                 const range = /^(\d+)-(\d+)$/.exec(pattern);
                 let isTrue: boolean;
                 if (pattern.startsWith("@")) isTrue = find(pattern.slice(1), value) !== undefined;
@@ -232,8 +237,9 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                 else if (range !== null)
                     isTrue = Number(value) >= Number(range[1]) && Number(value) <= Number(range[2]);
                 else isTrue = value !== undefined && matches(pattern.replaceAll('"', ""), value);
-                if (value === undefined || isTrue === (not !== undefined)) return undefined;
-                rest = taken.rest.slice((not?.length ?? 0) + pattern.length).trimStart();
+                if (operator === "< ") isTrue = value !== undefined && isBelow(value, pattern);
+                if (value === undefined || isTrue === (operator === "!= ")) return undefined;
+                rest = taken.rest.slice((operator?.length ?? 0) + pattern.length).trimStart();
             }
             throw new Error(`a rule without a verdict: ${rule}`);
         }
