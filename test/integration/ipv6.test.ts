@@ -499,3 +499,27 @@ test("ipv6: what does not fit is refused, with what to do", async () => {
     expect(address6(twin)).toBe("fd00:20::100");
     expect(address6(db)).toBe("fd00:20::9");
 });
+
+test("ipv6: a host where it is switched off carries networks of IPv4, and refuses others", async () => {
+    const key = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+    await bed.host.exec(`echo 1 >${key}`);
+    await reconnect();
+    try {
+        await using stack = await openStack(bed.host);
+        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+        const web = await stack.join("web", front);
+        await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
+        await using _web = await serve(web.place, "web", "tcp:80");
+        await expectAnswers(
+            { machine: bed.client },
+            { [`tcp ${bed.host.address}:8080`]: `web to ${bed.client.address}` },
+        );
+        expect(await driftOf(front, web.sandbox, web.endpoint)).toEqual([]);
+        const off = "IPv6 is switched off on the host (net.ipv6.conf.default.disable_ipv6). Switch it on there";
+        await expect(front.update({ ipv6: true })).rejects.toThrow(off);
+        await expect(stack.network("back", { subnet: subnets.back })).rejects.toThrow(off);
+    } finally {
+        await bed.host.exec(`echo 0 >${key}`);
+        await reconnect();
+    }
+});
