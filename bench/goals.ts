@@ -7,7 +7,7 @@ export interface Goal {
 }
 
 const format = ({ unit }: Goal, value: number) =>
-    unit === "x" ? value.toFixed(2) : `${Number(value.toFixed(2))} ${unit}`;
+    unit === "x" ? value.toFixed(value < 0.1 ? 4 : 2) : `${Number(value.toFixed(2))} ${unit}`;
 
 /** A line for each goal; nothing fails, because a machine that others use too is no judge. */
 export function renderGoals(goals: readonly Goal[]): string {

@@ -8,10 +8,14 @@ import { measureGrowth } from "./growth.js";
 import { load } from "./measure.js";
 import { measureOperations, type OperationCost, type Verb } from "./operations.js";
 import { measurePeers } from "./peers/compare.js";
+import { type Crowded, measureCrowded } from "./ports/crowded.js";
+import { measurePolicies, type PolicyCost } from "./ports/policies.js";
+import { measurePublishing, type PublishTimes } from "./ports/publish.js";
+import { renderCrowded, renderPolicies, renderPublishing } from "./ports/tables.js";
 import type { KindName } from "./provider-calls.js";
 import { renderDirect, renderEngine, renderOperations } from "./tables.js";
 
-const sections = ["entry", "operations", "growth", "direct", "engine"] as const;
+const sections = ["entry", "operations", "growth", "ports", "direct", "engine"] as const;
 type Section = (typeof sections)[number];
 
 interface Options {
@@ -76,6 +80,66 @@ async function benchGrowth({ quick }: Options): Promise<Goal[]> {
     ];
 }
 
+async function benchPorts({ quick, peers }: Options): Promise<Goal[]> {
+    title("Ports of one sandbox, published and removed, in turns with Docker and netavark");
+    const publishing = await measurePublishing(
+        quick ? [1, 10] : [1, 10, 100, 500],
+        peers ? Number.POSITIVE_INFINITY : 100,
+    );
+    say(renderPublishing(publishing));
+    title("The first packet through the last of many mappings, beside the only one of another host, in turns");
+    const crowded = await measureCrowded(quick ? [1, 100] : [1, 100, 1000, 10_000], quick ? 500 : 3000);
+    say(renderCrowded(crowded));
+    title("The first packet past policies, beside a host with one policy of one member, in turns");
+    const policies = await measurePolicies(
+        quick ? [10, 100] : [10, 100, 1000, 10_000],
+        quick ? [20] : [500],
+        quick ? 500 : 3000,
+    );
+    say(renderPolicies(policies));
+    return portGoals(publishing.rows, crowded, policies);
+}
+
+function portGoals(rows: readonly PublishTimes[], crowded: Crowded, policies: readonly PolicyCost[]): Goal[] {
+    const hundred = (name: string) => rows.find((row) => row.name === name && row.count === 100)?.ratio?.[0];
+    const times = (name: string): Goal[] => {
+        const ratio = hundred(name);
+        if (ratio === undefined) return [];
+        return [{ title: `100 ports beside ${name}`, measured: 1 / ratio, limit: 1 / 100, unit: "x" }];
+    };
+    const last = crowded.latencies.at(-1);
+    const { count, createRatio, deleteRatio } = crowded.oneMore;
+    const others = policies.filter(({ what }) => what !== "members").at(-1);
+    return [
+        ...times("Docker"),
+        ...times("Docker, userland-proxy off"),
+        ...(last?.packets ?? []).map(
+            ({ protocol, ratio }): Goal => ({
+                ...{ title: `the last of ${count} mappings / the only one, ${protocol}`, limit: 1.1, unit: "x" },
+                measured: ratio,
+            }),
+        ),
+        ...(typeof crowded.throughput === "string"
+            ? []
+            : [
+                  {
+                      ...{ title: "plain routed forwarding / through a mapping", limit: 1 / 0.95, unit: "x" as const },
+                      measured: 1 / crowded.throughput.ratio,
+                  },
+              ]),
+        { title: `one port more at ${count} / at 10, create`, measured: createRatio, limit: 1.2, unit: "x" },
+        { title: `one port more at ${count} / at 10, delete`, measured: deleteRatio, limit: 1.2, unit: "x" },
+        ...(others === undefined
+            ? []
+            : [
+                  {
+                      ...{ title: `past a policy, ${others.count} on other endpoints / none`, limit: 1.1 },
+                      ...{ measured: others.packet.ratio, unit: "x" as const },
+                  },
+              ]),
+    ];
+}
+
 async function benchDirect({ quick }: Options): Promise<Goal[]> {
     title("Endpoints with their sandboxes below the engine, beside one script over an open ssh connection, in turns");
     const rows: DirectTimes[] = await measureDirect(quick ? [20] : [20, 100, 200], quick ? 1 : 3);
@@ -114,6 +178,7 @@ async function bench(wanted: readonly Section[], options: Options): Promise<void
     if (isWanted("entry")) goals.push(...benchEntry());
     if (isWanted("operations")) goals.push(...(await benchOperations(options)));
     if (isWanted("growth")) goals.push(...(await benchGrowth(options)));
+    if (isWanted("ports")) goals.push(...(await benchPorts(options)));
     if (isWanted("direct")) goals.push(...(await benchDirect(options)));
     if (isWanted("engine")) goals.push(...(await benchEngine(options)));
     title("Done");
@@ -125,7 +190,9 @@ new Command("npm run bench --")
     .argument("[sections...]", `what to measure: ${sections.join(", ")} (default: all)`)
     .addOption(new Option("--quick", "small numbers, a minute"))
     .addOption(new Option("--large", "also 1,000 endpoints through the engine, without checkpoints"))
-    .addOption(new Option("--peers", "Ansible also with 200 endpoints, which takes minutes"))
+    .addOption(
+        new Option("--peers", "Ansible also with 200 endpoints and netavark with 500 ports, which takes minutes"),
+    )
     .action(async (wanted: string[], options: Options) => {
         const unknown = wanted.find((section) => !(sections as readonly string[]).includes(section));
         if (unknown !== undefined) throw new Error(`${unknown} is none of ${sections.join(", ")}`);
