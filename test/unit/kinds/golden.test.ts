@@ -1,3 +1,5 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Item } from "../../../provider/kernel/item.js";
 import { isEmpty, plan } from "../../../provider/kernel/plan.js";
@@ -5,7 +7,8 @@ import { affectedBy, itemsOf } from "../../../provider/kinds/index.js";
 import type { World } from "../../../provider/model/world.js";
 import { printPlan } from "../kernel/print.js";
 import { allItems, type Kind, keyOf, put, ref, remove } from "./build.js";
-import { productionWorld, smallWorld } from "./worlds.js";
+import { exampleWorlds } from "./example-worlds.js";
+import { smallWorld } from "./worlds.js";
 
 const small = smallWorld();
 
@@ -48,9 +51,15 @@ test("firewall policy: has nothing of its own, it lives in the chains of its end
     expect(itemsOf([keyOf("firewall-policy", "db-access")], small)).toEqual([]);
 });
 
-test("production layout: this is the complete ruleset", async () => {
-    const { nft } = plan([], allItems(productionWorld()));
-    await expect(`${nft.map((line) => line.args.join(" ")).join("\n")}\n`).toMatchFileSnapshot("golden/production.nft");
+test("examples: each has its ruleset below", () => {
+    expect(Object.keys(exampleWorlds).sort()).toEqual(readdirSync(join(__dirname, "../../../examples")).sort());
+});
+
+test.each(Object.entries(exampleWorlds))("example %s: this is what it adds to the base ruleset", async (name, lay) => {
+    const world = lay();
+    const base = itemsOf(["base"], world);
+    const { nft } = plan(base, [...base, ...itemsOf([...world.objects.keys()], world)]);
+    await expect(`${nft.map((line) => line.args.join(" ")).join("\n")}\n`).toMatchFileSnapshot(`golden/${name}.nft`);
 });
 
 const keysOf = (items: readonly Item[]) => items.map((item) => JSON.stringify(item)).sort();
