@@ -1,4 +1,5 @@
 import type { Origin, Packet } from "../provider/evaluator/packet.js";
+import { isIpv6 } from "../provider/model/ipv6.js";
 import type { HostObject } from "../provider/model/object.js";
 import type { Dice } from "./dice.js";
 
@@ -21,6 +22,8 @@ export interface Declared {
 export interface Surroundings {
     readonly host: string;
     readonly outside: string;
+    readonly host6: string;
+    readonly outside6: string;
 }
 
 /** Networks with sandboxes on them. */
@@ -38,7 +41,8 @@ const at =
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 const subnetOf = (i: number) => `172.2${i}.0`;
-export const subnets = range(3).map((i) => `${subnetOf(i)}.0/24`);
+const prefix6Of = (i: number) => `fd00:2${i}::`;
+export const subnets = range(3).flatMap((i) => [`${subnetOf(i)}.0/24`, `${prefix6Of(i)}/64`]);
 
 /** Ports that somebody listens on in sandboxes, on the host and outside; and ports of the host that are published. */
 export const openPorts = [80, 81, 7000, 7001];
@@ -50,9 +54,9 @@ const ports = [...openPorts, ...publishedPorts];
 
 export function rollGround(dice: Dice): Ground {
     const networks = range(2 + dice.below(2)).map((i): Declared => {
-        const internal = i > 0 && dice.chance(0.3);
+        const internal = i > 0 && dice.chance(0.4);
         const args = {
-            subnet: subnets[i],
+            subnet: [`${subnetOf(i)}.0/24`, ...(dice.chance(0.7) ? [`${prefix6Of(i)}/64`] : [])],
             internal,
             isolateEndpoints: dice.chance(0.3),
             masquerade: dice.chance(0.7),
@@ -83,17 +87,32 @@ export function rollGround(dice: Dice): Ground {
 
 const networkOf = ({ args }: Declared) => (args["network"] as At).at;
 const addressOf = ({ args }: Declared) => String(args["ipv4Address"]);
-const gatewayOf = ({ args }: Declared) => String(args["subnet"]).replace("0/24", "1");
+const subnetsOf = ({ args }: Declared) => args["subnet"] as readonly string[];
+const gatewayOf = (network: Declared) => String(subnetsOf(network)[0]).replace("0/24", "1");
+/** The gateways of all networks that have the family. */
+const gatewaysOf = ({ networks }: Ground, is6: boolean) =>
+    networks.flatMap(subnetsOf).flatMap((subnet) => (isIpv6(subnet) === is6 ? [subnet.replace(/0?\/\d+$/, "1")] : []));
+
+/** Its address of a family; none on a network without. An endpoint has the number of its IPv4 address. */
+function addressesOf(ground: Ground, endpoint: Declared, is6: boolean): readonly string[] {
+    if (!is6) return [addressOf(endpoint)];
+    const network = ground.networks.find(({ name }) => name === networkOf(endpoint)) as Declared;
+    const number = Number(addressOf(endpoint).split(".").at(-1)).toString(16);
+    return subnetsOf(network).flatMap((subnet) => (isIpv6(subnet) ? [subnet.replace("/64", number)] : []));
+}
 
 /** Published ports and policies on a ground. */
-export function rollRules(dice: Dice, ground: Ground, { host, outside }: Surroundings): Declared[] {
+export function rollRules(dice: Dice, ground: Ground, around: Surroundings): Declared[] {
+    const { host, outside, host6, outside6 } = around;
     const isInternal = (name: string) => ground.networks.some((each) => each.name === name && each.args["internal"]);
     const publishable = ground.endpoints.filter((endpoint) => !isInternal(networkOf(endpoint)));
     const mappings = hostPorts.slice(0, 1 + dice.below(hostPorts.length)).map((port, i): Declared => {
         const isRange = port === 9000;
         const targetPort = isRange ? dice.one(portRanges) : dice.one([80, 81, 7000, port]);
         const [first, ...others] = dice.some(publishable, 3);
-        const targets = [first ?? dice.one(publishable), ...others].map(({ name }, n) => ({
+        const chosen = [first ?? dice.one(publishable), ...others];
+        const hasIpv6 = chosen.some((each) => addressesOf(ground, each, true).length > 0);
+        const targets = chosen.map(({ name }, n) => ({
             endpoint: at("endpoint")(name),
             ...(n > 0 && dice.chance(0.5) ? { port: isRange ? dice.one(portRanges) : dice.one([80, 81]) } : {}),
             ...(n > 0 && dice.chance(0.3) ? { weight: dice.one([0, 2]) } : {}),
@@ -103,7 +122,11 @@ export function rollRules(dice: Dice, ground: Ground, { host, outside }: Surroun
             hostPort: isRange ? "9000-9001" : port,
             targetPort,
             protocol: dice.one([["tcp"], ["udp"], ["tcp", "udp"]]),
-            hostAddress: dice.one([undefined, undefined, host, "127.0.0.1", gatewayOf(dice.one(ground.networks))]),
+            hostAddress: dice.one([
+                ...[undefined, undefined, undefined, "0.0.0.0", host, "127.0.0.1"],
+                gatewayOf(dice.one(ground.networks)),
+                ...(hasIpv6 ? ["::", host6, ...gatewaysOf(ground, true).slice(0, 1)] : []),
+            ]),
         };
         return { kind: "port-mapping", name: `m${i}`, args };
     });
@@ -116,13 +139,11 @@ export function rollRules(dice: Dice, ground: Ground, { host, outside }: Surroun
         ...ground.networks.map(({ name }) => at("network")(name)),
     ];
     const cidrs = [
-        ...ground.endpoints.map(addressOf),
-        ...ground.networks.map(({ args }) => String(args["subnet"])),
-        "172.16.0.0/12",
-        "0.0.0.0/0",
-        host,
-        outside,
-        ...ground.networks.map(gatewayOf),
+        ...[false, true].flatMap((is6) => ground.endpoints.flatMap((each) => addressesOf(ground, each, is6))),
+        ...[false, true].flatMap((is6) => gatewaysOf(ground, is6)),
+        ...ground.networks.flatMap(subnetsOf),
+        ...["172.16.0.0/12", "0.0.0.0/0", "fd00::/8", "::/0"],
+        ...[host, outside, host6, outside6],
     ];
     const peer = () =>
         dice.chance(0.5)
@@ -132,13 +153,10 @@ export function rollRules(dice: Dice, ground: Ground, { host, outside }: Surroun
     const portArgs = () => {
         if (dice.chance(0.4))
             return dice.one([
-                {},
-                {},
-                { protocol: "icmp" },
-                { protocol: [6, "icmp"] },
-                { protocol: 17 },
-                { icmpTypes: ["timestamp-request", 8] },
-                { icmpTypes: "time-exceeded" },
+                ...[{}, {}, { protocol: "icmp" }, { protocol: [6, "icmp", "icmpv6"] }],
+                ...[{ protocol: "icmpv6" }, { protocol: 17 }],
+                ...[{ icmpTypes: ["timestamp-request", 8] }, { icmpTypes: "time-exceeded" }],
+                { protocol: "icmpv6", icmpTypes: "echo-request" },
             ]);
         return {
             ports: dice.one([[80], ["80-81"], ["7000-9000"], [80, "81/udp"], [7001, 8080]]),
@@ -176,14 +194,14 @@ function unique(targets: readonly At[]): At[] {
     return targets.filter((one, i) => targets.findIndex(({ kind, at }) => kind === one.kind && at === one.at) === i);
 }
 
-/** A packet of somebody to somebody. @param key how the object of a resource is called */
-export function rollPacket(
-    dice: Dice,
-    ground: Ground,
-    { host, outside }: Surroundings,
-    key: (resource: At) => string,
-): Packet {
-    const endpoint = dice.one(ground.endpoints);
+/** A packet of somebody to somebody, of either family. @param key how the object of a resource is called */
+export function rollPacket(dice: Dice, ground: Ground, around: Surroundings, key: (resource: At) => string): Packet {
+    const addressesIn = (is6: boolean) => ground.endpoints.flatMap((each) => addressesOf(ground, each, is6));
+    const is6 = dice.chance(0.4) && addressesIn(true).length > 0;
+    const [host, outside, loopback] = is6
+        ? [around.host6, around.outside6, "::1"]
+        : [around.host, around.outside, "127.0.0.1"];
+    const endpoint = dice.one(ground.endpoints.filter((each) => addressesOf(ground, each, is6).length > 0));
     const from = dice.one<Origin>([
         { sandbox: key(at("sandbox")(dice.one(ground.sandboxes).name)) },
         { endpoint: key(at("endpoint")(endpoint.name)) },
@@ -191,34 +209,39 @@ export function rollPacket(
         "host",
         { outside },
     ]);
+    const isFromOutside = from !== "host" && "outside" in from;
+    const gateways = gatewaysOf(ground, is6);
     const to = dice.one([
-        dice.one(ground.endpoints.map(addressOf)),
-        dice.one(ground.endpoints.map(addressOf)),
-        dice.one(ground.endpoints.map(addressOf)),
+        ...range(3).map(() => dice.one(addressesIn(is6))),
         host,
         host,
-        dice.one(ground.networks.map(gatewayOf)),
-        ...(from === "host" ? ["127.0.0.1", "127.0.0.1"] : []),
-        ...(from !== "host" && "outside" in from ? ["127.0.0.1"] : [outside]),
+        dice.one(gateways),
+        ...(from === "host" ? [loopback, loopback] : []),
+        // What comes in for ::1 is dropped before any rule (RFC 4291, 2.5.3).
+        ...(isFromOutside ? (is6 ? [] : [loopback]) : [outside]),
     ]);
-    const isOfHost = to === host || to === "127.0.0.1" || to.endsWith(".1");
-    const protocol = dice.one(["tcp", "tcp", "tcp", "udp", "udp", "icmp"]);
-    const source = rollSource(dice, ground, { host, outside }, endpoint, to);
+    const isOfHost = [host, loopback, ...gateways].includes(to);
+    const protocol = dice.one(["tcp", "tcp", "tcp", "udp", "udp", is6 ? "icmpv6" : "icmp"]);
+    const source = rollSource(dice, ground, outside, endpoint, to);
     return {
         from,
         ...(from !== "host" && "endpoint" in from && source !== undefined ? { source } : {}),
         to,
         protocol,
-        ...(protocol === "icmp" ? {} : { port: dice.one(isOfHost && dice.chance(0.7) ? publishedPorts : ports) }),
+        ...(protocol.startsWith("icmp")
+            ? {}
+            : { port: dice.one(isOfHost && dice.chance(0.7) ? publishedPorts : ports) }),
     };
 }
 
 /** Now and then somebody else's address. */
-function rollSource(dice: Dice, ground: Ground, { outside }: Surroundings, sender: Declared, to: string) {
+function rollSource(dice: Dice, ground: Ground, outside: string, sender: Declared, to: string): string | undefined {
+    const is6 = isIpv6(to);
     const isOwn = ({ args }: Declared) => (args["sandbox"] as At).at === (sender.args["sandbox"] as At).at;
-    const others = ground.endpoints.filter((each) => !isOwn(each)).map(addressOf);
+    const [own, others] = [true, false].map((wanted) =>
+        ground.endpoints.filter((each) => isOwn(each) === wanted).flatMap((each) => addressesOf(ground, each, is6)),
+    ) as [string[], string[]];
     const source = dice.one([...others, outside]);
     // What stays within a sandbox meets no guard.
-    const isWithin = ground.endpoints.some((each) => isOwn(each) && addressOf(each) === to);
-    return dice.chance(0.1) && !isWithin && source !== to ? source : undefined;
+    return dice.chance(0.1) && !own.includes(to) && source !== to ? source : undefined;
 }

@@ -5,14 +5,16 @@ import { protocolNumber } from "./protocol.js";
 import { type Publication, publicationsOf } from "./publication.js";
 import { locate, type Side, send } from "./sender.js";
 import {
+    addressFor,
     hostSource,
     isLoopback,
     isOfHost,
     isOfOthers,
-    isWithin,
+    isOn,
     networkOf,
     networkOfGateway,
     type Site,
+    subnetFor,
 } from "./site.js";
 
 type Decision = Pick<Judgement, "verdict" | "stage" | "reason">;
@@ -44,14 +46,14 @@ export function evaluateAll(packet: Packet, site: Site): readonly Judgement[] {
         return [{ ...decision, reaches: { sandbox: sending.sandbox }, target, source: sending.source }];
     }
     const { side: source } = sending;
-    const refusal = judgeSource(source, to);
+    const refusal = judgeSource(source, to, site);
     if (refusal !== undefined) return [{ ...refusal, target, source: source.address }];
 
     const common = { source, protocol, icmpType: packet.icmpType ?? "echo-request", site };
     if (!isOfHost(to, site)) return [judgeWay({ ...common, target: locate(to, site), port }, packet)];
     const published = publicationsOf(to, protocol, port, site).map((publication): Way => {
-        const { endpoint } = publication;
-        const behind: Side = { at: networkOf(endpoint, site), address: endpoint.ipv4Address, endpoint };
+        const { endpoint, address } = publication;
+        const behind: Side = { at: networkOf(endpoint, site), address, endpoint };
         return { ...common, target: behind, port: publication.port, publication };
     });
     const ways: Way[] = published.length > 0 ? published : [{ ...common, target: { at: "host", address: to }, port }];
@@ -86,12 +88,12 @@ function receiver({ at, endpoint }: Side): Judgement["reaches"] & {} {
 }
 
 /** What is wrong with the sender's address, whatever it is sent to. */
-function judgeSource({ at, address, endpoint }: Side, to: string): Decision | undefined {
-    if (endpoint !== undefined && endpoint.ipv4Address !== address) {
+function judgeSource({ at, address, endpoint }: Side, to: string, site: Site): Decision | undefined {
+    if (endpoint !== undefined && addressFor(address, endpoint, site) !== address) {
         return drop("port guard", `endpoint "${endpoint.name}" may not send from ${address}, which is not its own`);
     }
     if (at !== "host" && (isLoopback(to) || isLoopback(address))) {
-        return drop("loopback guard", "127.0.0.0/8 is for the host itself only");
+        return drop("loopback guard", "127.0.0.0/8 and ::1 are for the host itself only");
     }
     return undefined;
 }
@@ -186,10 +188,11 @@ function rule(way: Way, direction: Direction): Said | undefined {
 function seenSource({ source, target, publication, site }: Way): string {
     const { at, address } = source;
     if (typeof target.at === "object") {
-        const { gateway, subnet } = target.at;
+        const own = subnetFor(address, target.at);
+        const gateway = own?.gateway ?? address;
         if (isLoopback(address)) return gateway;
         const isOwn = source.endpoint !== undefined && source.endpoint.sandbox === target.endpoint?.sandbox;
-        return publication !== undefined && (isOwn || isWithin(address, subnet)) ? gateway : address;
+        return publication !== undefined && (isOwn || isOn(address, target.at)) ? gateway : address;
     }
     const leaves = typeof at === "object" && target.at === "outside";
     return leaves && at.masquerade && !at.internal ? hostSource(target.address, site) : address;

@@ -4,7 +4,7 @@ export type Origin =
     | { readonly sandbox: string }
     /** A process that binds to this endpoint's address. */
     | { readonly endpoint: string }
-    /** Another machine, with this address. */
+    /** Another machine, with this address, of the family of the packet. */
     | { readonly outside: string }
     | "host";
 
@@ -13,8 +13,9 @@ export interface Packet {
     readonly from: Origin;
     /** A source address of the sender's own choice. @default what its routes choose */
     readonly source?: string;
+    /** IPv4 or IPv6. */
     readonly to: string;
-    /** IANA name (`tcp`, `udp`, `sctp`, `icmp`, `gre`, `esp`, `ah`) or number. */
+    /** IANA name (`tcp`, `udp`, `sctp`, `icmp`, `icmpv6`, `gre`, `esp`, `ah`) or number. */
     readonly protocol: string | number;
     /** Absent for protocols without ports. */
     readonly port?: number;

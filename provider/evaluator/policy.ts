@@ -1,4 +1,5 @@
 import { icmpTypeNumber, speaksOfIcmpv6 } from "../model/icmp-type.js";
+import { isIpv6 } from "../model/ipv6.js";
 import type { EndpointObject, FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
 import { protocolNumber } from "./protocol.js";
 import type { Side } from "./sender.js";
@@ -72,7 +73,7 @@ function isElsewhere({ at }: Side, endpoint: EndpointObject): boolean {
 }
 
 function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): boolean {
-    if ("cidr" in peer) return isWithin(address, peer.cidr.includes("/") ? peer.cidr : `${peer.cidr}/32`);
+    if ("cidr" in peer) return isWithin(address, wholeCidr(peer.cidr));
     if ("keyword" in peer) {
         switch (peer.keyword) {
             case "any":
@@ -89,6 +90,8 @@ function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): b
     if (world.get("network", peer.object) !== undefined) return at.key === peer.object;
     return endpoint !== undefined && (endpoint.key === peer.object || endpoint.sandbox === peer.object);
 }
+
+const wholeCidr = (cidr: string) => (cidr.includes("/") ? cidr : `${cidr}/${isIpv6(cidr) ? 128 : 32}`);
 
 function isOfRule(rule: PolicyRule, { protocol, port, icmpType }: Question): boolean {
     if (rule.icmpTypes !== undefined) {

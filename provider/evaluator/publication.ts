@@ -1,4 +1,5 @@
 import { familiesOf, isEvery } from "../model/host-address.js";
+import { isIpv6 } from "../model/ipv6.js";
 import {
     type Binding,
     type EndpointObject,
@@ -7,12 +8,14 @@ import {
     targetsOf,
 } from "../model/object.js";
 import { protocolNumber } from "./protocol.js";
-import type { Site } from "./site.js";
+import { addressFor, type Site } from "./site.js";
 
 /** A published port, and who is behind it. */
 export interface Publication {
     readonly mapping: PortMappingObject;
     readonly endpoint: EndpointObject;
+    /** The endpoint's, of the family that was asked. */
+    readonly address: string;
     readonly port: number;
 }
 
@@ -24,20 +27,24 @@ export function publicationsOf(
     address: string,
     protocol: number,
     port: number | undefined,
-    { world }: Site,
+    site: Site,
 ): readonly Publication[] {
-    if (port === undefined) return [];
+    const { world } = site;
+    // ::1 stays with the host: what is translated back to it would be dropped on its way.
+    if (port === undefined || address === "::1") return [];
+    const family = isIpv6(address) ? 6 : 4;
     const found = world.all("port-mapping").flatMap((mapping) =>
         mapping.bindings.flatMap((binding) => {
             const { hostAddress, hostPort } = binding;
             if (protocolNumber(binding.protocol) !== protocol) return [];
             const isSpecific = !isEvery(hostAddress);
-            // Packets are IPv4 ones.
-            if (!familiesOf(hostAddress).includes(4) || (isSpecific && hostAddress !== address)) return [];
+            if (!familiesOf(hostAddress).includes(family) || (isSpecific && hostAddress !== address)) return [];
             if (port < hostPort.first || port > hostPort.last) return [];
             const publications = targetsOf(mapping).flatMap((target): Publication[] => {
                 const endpoint = target.weight === 0 ? undefined : world.get("endpoint", target.endpoint);
-                return endpoint === undefined ? [] : [{ mapping, endpoint, port: targetPort(binding, target, port) }];
+                const own = endpoint === undefined ? undefined : addressFor(address, endpoint, site);
+                if (endpoint === undefined || own === undefined) return [];
+                return [{ mapping, endpoint, address: own, port: targetPort(binding, target, port) }];
             });
             return publications.length === 0 ? [] : [{ publications, isSpecific }];
         }),

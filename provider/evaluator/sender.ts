@@ -1,6 +1,16 @@
 import type { EndpointObject, NetworkObject } from "../model/object.js";
 import type { Packet } from "./packet.js";
-import { defaultEndpoint, endpointAt, hostSource, isWithin, networkOf, type Site } from "./site.js";
+import {
+    addressFor,
+    defaultEndpoint,
+    endpointAt,
+    hostSource,
+    isLoopback,
+    isOn,
+    networkAround,
+    networkOf,
+    type Site,
+} from "./site.js";
 
 /** A place in the policies' sense, with the address seen there: the host, the outside, or a network of the host. */
 export interface Side {
@@ -27,22 +37,24 @@ export function send(packet: Packet, site: Site): Sending {
     const bound = "endpoint" in from ? site.world.get("endpoint", from.endpoint) : undefined;
     const sandbox = site.world.get("sandbox", "sandbox" in from ? from.sandbox : (bound?.sandbox ?? ""));
     if (sandbox === undefined) throw new Error("the sender is no sandbox and no endpoint of this host");
+    const none: Sending = { way: "none", reason: `sandbox "${sandbox.name}" has no route to ${to}` };
     const own = site.world.endpointsOf(sandbox.key);
-    if (isWithin(to, "127.0.0.0/8") || own.some((endpoint) => endpoint.ipv4Address === to)) {
-        return { way: "within", sandbox: sandbox.key, source: packet.source ?? bound?.ipv4Address ?? to };
+    const addressOf = (endpoint: EndpointObject) => addressFor(to, endpoint, site);
+    const wanted = packet.source ?? (bound === undefined ? undefined : addressOf(bound));
+    // Bound to an endpoint that has no address of this family.
+    if (bound !== undefined && wanted === undefined) return none;
+    if (isLoopback(to) || own.some((endpoint) => addressOf(endpoint) === to)) {
+        return { way: "within", sandbox: sandbox.key, source: wanted ?? to };
     }
-    const wanted = packet.source ?? bound?.ipv4Address;
-    const speaker = own.find((endpoint) => endpoint.ipv4Address === wanted);
-    const onLink = own.find((endpoint) => isWithin(to, networkOf(endpoint, site).subnet));
+    const speaker = wanted === undefined ? undefined : own.find((endpoint) => addressOf(endpoint) === wanted);
+    const onLink = own.find((endpoint) => isOn(to, networkOf(endpoint, site)));
     // What speaks as an endpoint with a gateway goes by that endpoint, whatever the sandbox's other routes say.
     const leaves =
         speaker !== undefined && !networkOf(speaker, site).internal
             ? speaker
-            : (onLink ?? defaultEndpoint(sandbox, site));
-    if (leaves === undefined) {
-        return { way: "none", reason: `sandbox "${sandbox.name}" has no route to ${to}` };
-    }
-    const address = wanted ?? leaves.ipv4Address;
+            : (onLink ?? defaultEndpoint(to, sandbox, site));
+    if (leaves === undefined) return none;
+    const address = wanted ?? addressOf(leaves) ?? "";
     return { way: "side", side: { at: networkOf(leaves, site), address, endpoint: leaves } };
 }
 
@@ -50,6 +62,5 @@ export function send(packet: Packet, site: Site): Sending {
 export function locate(address: string, site: Site): Side {
     const endpoint = endpointAt(address, site);
     if (endpoint !== undefined) return { at: networkOf(endpoint, site), address, endpoint };
-    const network = site.world.all("network").find(({ subnet }) => isWithin(address, subnet));
-    return { at: network ?? "outside", address };
+    return { at: networkAround(address, site) ?? "outside", address };
 }

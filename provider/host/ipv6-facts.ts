@@ -33,10 +33,10 @@ export function parseIpv6Facts(
         const range = networkAround(parseIpv6(address), prefixLength);
         return { text: `${formatIpv6(range.first)}/${prefixLength}`, interfaceName, range };
     };
-    const ofAddresses = foreign.flatMap(({ ifname = "", addr_info = [] }) =>
+    const addresses = foreign.flatMap(({ ifname = "", addr_info = [] }) =>
         addr_info
             .filter(({ family, local }) => family === "inet6" && !local.startsWith("fe80:"))
-            .map(({ local, prefixlen }) => around(ifname, local, prefixlen)),
+            .map(({ local, prefixlen }) => ({ interfaceName: ifname, local, prefixlen })),
     );
     const ofRoutes = routes.flatMap(({ dst, dev, table = "main" }) => {
         if (dev === undefined || isKernelName(dev) || table !== "main" || !isIpv6(dst) || dst.startsWith("fe80:"))
@@ -48,7 +48,14 @@ export function parseIpv6Facts(
         protocol === "ra" && isIpv6(gateway) && switches.get(`${dev}/accept_ra`) === "1" ? [dev] : [],
     );
     return {
-        subnets: [...ofAddresses, ...ofRoutes],
+        subnets: [
+            ...addresses.map(({ interfaceName, local, prefixlen }) => around(interfaceName, local, prefixlen)),
+            ...ofRoutes,
+        ],
+        addresses: addresses.map(({ interfaceName, local, prefixlen }) => ({
+            interfaceName,
+            address: `${local}/${prefixlen}`,
+        })),
         isRouter: switches.get("all/forwarding") === "1",
         advertised: [...new Set(advertised)],
         uplinks: foreign.flatMap(({ ifname = "", linkinfo }) => (linkinfo?.info_kind === "bridge" ? [] : [ifname])),

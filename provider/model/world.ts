@@ -70,6 +70,8 @@ export interface Ipv6Facts {
         readonly interfaceName: string;
         readonly range: AddressRange<bigint>;
     }[];
+    /** Of interfaces of others, with prefix length; without link-local ones. */
+    readonly addresses: readonly { readonly interfaceName: string; readonly address: string }[];
     readonly isRouter: boolean;
     /** Interfaces with a route that came by router advertisement, read by the kernel. */
     readonly advertised: readonly string[];

@@ -1,7 +1,8 @@
 import { evaluateAll } from "../../provider/evaluator/evaluate.js";
 import type { Judgement, Packet } from "../../provider/evaluator/packet.js";
 import { send } from "../../provider/evaluator/sender.js";
-import type { Site } from "../../provider/evaluator/site.js";
+import { addressFor, endpointAt, type Site } from "../../provider/evaluator/site.js";
+import { isIpv6 } from "../../provider/model/ipv6.js";
 import { openPorts } from "../layouts.js";
 import type { Probe } from "./prober.js";
 
@@ -39,8 +40,10 @@ type Path = `${string} ${(typeof paths | typeof publishedPaths)[number]}`;
 
 /** Each way of each protocol. */
 export const allPaths: readonly Path[] = [
-    ...["tcp", "udp", "icmp"].flatMap((protocol) => paths.map((path): Path => `${protocol} ${path}`)),
-    ...["tcp", "udp"].flatMap((protocol) => publishedPaths.map((path): Path => `${protocol} ${path}`)),
+    ...["tcp", "udp", "icmp", "tcp6", "udp6", "icmpv6"].flatMap((protocol) =>
+        paths.map((path): Path => `${protocol} ${path}`),
+    ),
+    ...["tcp", "udp", "tcp6", "udp6"].flatMap((protocol) => publishedPaths.map((path): Path => `${protocol} ${path}`)),
 ];
 
 /** @param names key of a sandbox -> name of its place */
@@ -51,7 +54,7 @@ export function ask(id: string, packet: Packet, site: Site, names: ReadonlyMap<s
         typeof from === "object" && "endpoint" in from ? site.world.get("endpoint", from.endpoint) : undefined;
     const sandbox = typeof from === "object" && "sandbox" in from ? from.sandbox : endpoint?.sandbox;
     const place = from === "host" ? "host" : sandbox === undefined ? "outside" : (names.get(sandbox) ?? "");
-    const own = source ?? endpoint?.ipv4Address;
+    const own = source ?? (endpoint === undefined ? undefined : addressFor(to, endpoint, site));
     const expected = [...new Set(said.flatMap((each) => answersOf(each, packet, place, site, names)))];
     const isAnswered = !expected.includes("nothing");
     const isServed = isAnswered && expected.length === 1 && said[0]?.verdict === "pass" && expected[0] !== "refused";
@@ -67,7 +70,13 @@ export function ask(id: string, packet: Packet, site: Site, names: ReadonlyMap<s
         hold: isServed && protocol === "tcp" && place !== "outside",
         answers: isAnswered,
     };
-    return { packet, probe, said, expected, path: `${protocol} ${pathOf(packet, said[0] as Judgement, site)}` };
+    return {
+        packet,
+        probe,
+        said,
+        expected,
+        path: `${protocol}${isIpv6(to) && port !== undefined ? "6" : ""} ${pathOf(packet, said[0] as Judgement, site)}`,
+    };
 }
 
 function answersOf(
@@ -83,7 +92,7 @@ function answersOf(
     // The sender's own kernel holds the socket while the answer comes: it shows with the next attempt only.
     if (verdict === "reject") return place === "host" ? ["unreachable", "nothing"] : ["unreachable"];
     if (reaches === "nobody") return ["nothing", "unreachable"];
-    if (protocol === "icmp") return ["reply"];
+    if (String(protocol).startsWith("icmp")) return ["reply"];
     const isOnHost = typeof reaches !== "object";
     const key = isOnHost
         ? ""
@@ -99,7 +108,7 @@ function pathOf(packet: Packet, said: Judgement, site: Site): (typeof paths | ty
     const sending = send(packet, site);
     if (sending.way !== "side") return sending.way === "within" ? "within a sandbox" : "without a route";
     const { at, endpoint } = sending.side;
-    const target = site.world.all("endpoint").find(({ ipv4Address }) => ipv4Address === said.target.address);
+    const target = endpointAt(said.target.address, site);
     const isPublished = said.target.address !== packet.to;
     if (isPublished && target !== undefined && endpoint?.sandbox === target.sandbox) return "hairpin to itself";
     const from = typeof at === "object" ? "a sandbox" : at === "host" ? "the host" : at;

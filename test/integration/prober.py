@@ -18,7 +18,8 @@ selector = selectors.DefaultSelector()
 places, listeners, flows, counters = {}, [], {}, {}
 ERRORS = {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "refused", errno.EPERM: "nothing"}
 UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
-IP_TRANSPARENT = 19
+# Level, and number for IPv4 and IPv6: not all versions of Python know their names.
+TRANSPARENT = {socket.AF_INET: (socket.SOL_IP, 19), socket.AF_INET6: (41, 75)}
 
 
 def enter(place):
@@ -33,8 +34,12 @@ def word(error):
     return "unreachable" if error in UNREACHABLE else ERRORS.get(error, errno.errorcode.get(error, str(error)))
 
 
-def unblocked(kind, protocol=0):
-    made = socket.socket(socket.AF_INET, kind, protocol)
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def unblocked(kind, address, protocol=0):
+    made = socket.socket(family_of(address), kind, protocol)
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return made
@@ -44,17 +49,19 @@ def listen(command):
     places.update(command["places"])
     for name, place in command["places"].items():
         enter(place)
-        shown = json.loads(subprocess.run(["ip", "-4", "-j", "address"], capture_output=True, check=True).stdout)
-        addresses = [one["local"] for link in shown for one in link.get("addr_info", [])]
+        shown = json.loads(subprocess.run(["ip", "-j", "address"], capture_output=True, check=True).stdout)
+        addresses = [
+            one["local"] for link in shown for one in link.get("addr_info", []) if not one["local"].startswith("fe80:")
+        ]
         for port in command["ports"][name]:
             for address in addresses:
                 where = f"{name} at {address}:{port}"
-                server = unblocked(socket.SOCK_STREAM)
+                server = unblocked(socket.SOCK_STREAM, address)
                 server.bind((address, port))
                 server.listen(256)
                 watch(server, lambda server=server, where=where: accept(server, where))
                 # Of each address its own: what a wildcard socket answers leaves by the route, not by where it came in.
-                answerer = unblocked(socket.SOCK_DGRAM)
+                answerer = unblocked(socket.SOCK_DGRAM, address)
                 answerer.bind((address, port))
                 watch(answerer, lambda answerer=answerer, where=where: answer(answerer, where))
                 listeners.extend([server, answerer])
@@ -114,22 +121,23 @@ class Flow:
         place, source, protocol = places[probe["from"]], probe.get("source"), probe["protocol"]
         enter(place)
         try:
-            if protocol == "icmp":
-                self.socket = unblocked(socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            to, is_echo = probe["to"], protocol.startswith("icmp")
+            if is_echo:
+                number = socket.IPPROTO_ICMPV6 if ":" in to else socket.IPPROTO_ICMP
+                self.socket = unblocked(socket.SOCK_RAW, to, number)
+            else:
+                self.socket = unblocked(socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM, to)
+            if probe.get("spoofs"):
+                self.socket.setsockopt(*TRANSPARENT[self.socket.family], 1)
+            if is_echo:
                 self.number = next_number(place) % 65536
-                if probe.get("spoofs"):
-                    self.socket.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
                 if source:
                     self.socket.bind((source, 0))
                 watch(self.socket, self.read_echo)
-                body = struct.pack("!HH", self.number, 1) + b"linuxnet"
-                self.socket.sendto(struct.pack("!BBH", 8, 0, checksum(b"\x08\0\0\0" + body)) + body, (probe["to"], 0))
+                self.socket.sendto(echo_request(self.number, ":" in to), (to, 0))
                 return
-            self.socket = unblocked(socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
-            if probe.get("spoofs"):
-                self.socket.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
             # A port of its own: connection tracking remembers the flows before.
-            self.socket.bind((source or "0.0.0.0", 10000 + next_number(place) % 40000))
+            self.socket.bind((source or ("::" if ":" in to else "0.0.0.0"), 10000 + next_number(place) % 40000))
             if protocol == "tcp":
                 watch(self.socket, self.connected, selectors.EVENT_WRITE)
                 failed = self.socket.connect_ex((probe["to"], probe["port"]))
@@ -171,20 +179,29 @@ class Flow:
             self.fail(error.errno)
 
     def read_echo(self):
-        # A raw socket sees every ICMP message of its namespace.
+        # A raw socket sees every ICMP message of its namespace; that of IPv4 with the header before it.
         data, peer = self.socket.recvfrom(4096)
-        data = data[(data[0] & 15) * 4:]
-        if data[0] == 0 and peer[0] == self.probe["to"] and struct.unpack("!H", data[4:6])[0] == self.number:
+        is_ipv6 = ":" in self.probe["to"]
+        request, reply, error = (128, 129, 1) if is_ipv6 else (8, 0, 3)
+        skip = (lambda packet: packet[40:]) if is_ipv6 else (lambda packet: packet[(packet[0] & 15) * 4 :])
+        if not is_ipv6:
+            data = skip(data)
+        if data[0] == reply and peer[0] == self.probe["to"] and struct.unpack("!H", data[4:6])[0] == self.number:
             self.answer = "reply"
-        elif data[0] == 3:
-            inner = data[8:]
-            inner = inner[(inner[0] & 15) * 4:]
-            if inner[0] == 8 and struct.unpack("!H", inner[4:6])[0] == self.number:
+        elif data[0] == error:
+            inner = skip(data[8:])
+            if inner[0] == request and struct.unpack("!H", inner[4:6])[0] == self.number:
                 self.answer = "unreachable"
 
     def close(self):
         if self.socket is not None:
             forget(self.socket)
+
+
+def echo_request(number, is_ipv6):
+    body = struct.pack("!HH", number, 1) + b"linuxnet"
+    # The kernel writes the checksum of ICMPv6, which needs the addresses.
+    return struct.pack("!BBH", 128 if is_ipv6 else 8, 0, 0 if is_ipv6 else checksum(b"\x08\0\0\0" + body)) + body
 
 
 def checksum(data):

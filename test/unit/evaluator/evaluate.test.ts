@@ -96,7 +96,7 @@ test.each([
     ["outside -> 172.20.0.2 tcp 80", "drop", 'network "front" is closed to the outside, and this is not published'],
     ["outside -> 192.0.2.10 tcp 22", "pass", "the host's own ports are not held up"],
     ["outside -> 172.20.0.1 tcp 22", "drop", '172.20.0.1 is the gateway of network "front", for its endpoints only'],
-    ["outside -> 127.0.0.1 tcp 9000", "drop", "127.0.0.0/8 is for the host itself only"],
+    ["outside -> 127.0.0.1 tcp 9000", "drop", "127.0.0.0/8 and ::1 are for the host itself only"],
     ["outside -> 192.0.2.10 tcp 8080", "pass", 'published by "http"'],
     ["outside -> 192.0.2.10 udp 8080", "pass", "the host's own ports are not held up"],
     ["host -> 127.0.0.1 tcp 9000", "pass", "the host reaches its networks"],

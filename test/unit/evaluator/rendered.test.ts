@@ -7,7 +7,12 @@ import { type At, type Declared, rollGround, rollPacket, rollRules } from "../..
 import { empty, facts, keyOf, put, ref, host as theHost } from "../kinds/build.js";
 import { type Outcome, renderedHost } from "./rendered.js";
 
-const around = { host: "192.0.2.10", outside: "198.51.100.7" };
+const around = {
+    host: "192.0.2.10",
+    outside: "198.51.100.7",
+    host6: "2001:db8::10",
+    outside6: "2001:db8:7::7",
+};
 const packetsEach = 100;
 
 function toRefs(value: unknown): unknown {

@@ -1,8 +1,9 @@
 import type { Judgement, Packet } from "../../../provider/evaluator/packet.js";
 import { locate, send } from "../../../provider/evaluator/sender.js";
-import { hostSource, isOfHost } from "../../../provider/evaluator/site.js";
+import { hostSource, isOfHost, subnetFor } from "../../../provider/evaluator/site.js";
 import { plan } from "../../../provider/kernel/plan.js";
 import { icmpTypeName } from "../../../provider/model/icmp-type.js";
+import { isIpv6 } from "../../../provider/model/ipv6.js";
 import { hostInterfaceOf, interfaceOf } from "../../../provider/model/object.js";
 import type { HostFacts, World } from "../../../provider/model/world.js";
 import { allItems } from "../kinds/build.js";
@@ -48,13 +49,18 @@ export function renderedHost(world: World, facts: HostFacts): (packet: Packet) =
             protocol: String(protocol),
             ...(port === undefined ? {} : { dport: port }),
             icmpType: String(icmpTypeName("icmp", packet.icmpType ?? "echo-request")),
+            ...(protocol === "icmpv6" ? { icmpv6Type: "echo-request" } : {}),
             local: isOfHost(to, site) ? [to] : [],
             state: packet.state ?? "new",
             turn,
         };
         const dropped: [Outcome, number] = [{ verdict: "drop", target: asSent, source: "" }, 1];
         if (endpoint !== undefined) {
-            const frame = { iifname: hostInterfaceOf(endpoint), etherSource: endpoint.macAddress, etherType: "ip" };
+            const frame = {
+                iifname: hostInterfaceOf(endpoint),
+                etherSource: endpoint.macAddress,
+                etherType: isIpv6(to) ? "ip6" : "ip",
+            };
             const seen = trace({ ...common, ...frame, family: "bridge", hook: "prerouting", daddr: to });
             if (seen.verdict !== "accept") return dropped;
         }
@@ -63,7 +69,7 @@ export function renderedHost(world: World, facts: HostFacts): (packet: Packet) =
         if (!isFromHost && early.verdict !== "accept") return dropped;
 
         const turns = early.turns ?? 1;
-        const [address2 = to, port2 = port] = early.dnat?.split(":") ?? [];
+        const [, address2 = to, port2 = port] = /^(.*):(\d+)$/.exec(early.dnat ?? "") ?? [];
         const isDnat = early.dnat !== undefined;
         const target = port2 === undefined ? address2 : `${address2}:${port2}`;
         const place = isOfHost(address2, site) ? "host" : locate(address2, site).at;
@@ -82,7 +88,8 @@ export function renderedHost(world: World, facts: HostFacts): (packet: Packet) =
             return [{ verdict, target, source: "" }, turns];
         }
         const leaves = hook === "input" ? undefined : trace({ ...translated, hook: "postrouting", oifname });
-        const masquerade = typeof place === "object" ? place.gateway : hostSource(address2, site);
+        const masquerade =
+            typeof place === "object" ? (subnetFor(to, place)?.gateway ?? "") : hostSource(address2, site);
         return [{ verdict: "pass", target, source: leaves?.isMasqueraded ? masquerade : source }, turns];
     }
 }

@@ -37,6 +37,7 @@ export const facts: HostFacts = {
     otherFirewalls: [],
     ipv6: {
         subnets: [{ text: "2001:db8::/64", interfaceName: "eth0", range: parseIpv6Cidr("2001:db8::/64") }],
+        addresses: [{ interfaceName: "eth0", address: "2001:db8::10/64" }],
         isRouter: false,
         advertised: ["eth0"],
         uplinks: ["eth0"],

@@ -130,7 +130,13 @@ const selectors: Record<string, (packet: Packet) => string | undefined> = {
 const selectorNames = Object.keys(selectors).sort((a, b) => b.length - a.length);
 
 /** nft takes a protocol's name and its number for the same. */
-const protocolNames: Readonly<Record<string, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 132: "sctp" };
+const protocolNames: Readonly<Record<string, string>> = {
+    1: "icmp",
+    6: "tcp",
+    17: "udp",
+    58: "icmpv6",
+    132: "sctp",
+};
 const nameOf = (number: string) => `meta l4proto ${protocolNames[number] ?? number}`;
 
 /** Addresses of one family in their order. */
@@ -203,8 +209,10 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
                     rest = rest.slice(whole.length + 1);
                     continue;
                 }
-                const [, modulus, ways] = /^dnat ip to numgen inc mod (\d+) map \{ (.*) \}$/.exec(rest) ?? [];
+                const [, family, modulus, ways] =
+                    /^dnat (ip6?) to numgen inc mod (\d+) map \{ (.*) \}$/.exec(rest) ?? [];
                 if (ways !== undefined) {
+                    if ((family === "ip6") !== isIpv6(packet.daddr ?? "")) return undefined;
                     turns = Number(modulus);
                     const way = ways.split(", ")[(packet.turn ?? 0) % turns]?.split(" : ");
                     if (Number(way?.[0]) !== (packet.turn ?? 0) % turns) throw new Error(`not in turn: ${rest}`);
