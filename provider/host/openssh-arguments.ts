@@ -28,7 +28,8 @@ export function renderOpensshArguments(
         // A login of its own: one that is shared would not be checked by the keys given here, and ends with its owner.
         ["ControlMaster", "no"],
         ["ControlPath", "none"],
-        ["ConnectTimeout", String(Math.max(1, Math.ceil(dialTimeoutMs / 1000)))],
+        // Later than our own limit, which says which one it was; for an ssh that has lost us.
+        ["ConnectTimeout", String(Math.ceil(dialTimeoutMs / 1000) + 1)],
         ["ServerAliveInterval", String(Math.ceil(connection.keepAliveMs / 1000))],
         ["ServerAliveCountMax", "3"],
         ...renderHostKeyOptions(connection, files),

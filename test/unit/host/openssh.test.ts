@@ -36,7 +36,7 @@ test.each([
         ['UserKnownHostsFile="/k"', "StrictHostKeyChecking=yes", "GlobalKnownHostsFile=/dev/null"],
         ["accept-new", "/mine"],
     ],
-    ["times", { keepAliveMs: 2500, dialTimeoutMs: 500 }, {}, ["ServerAliveInterval=3", "ConnectTimeout=1"], []],
+    ["times", { keepAliveMs: 2500, dialTimeoutMs: 500 }, {}, ["ServerAliveInterval=3", "ConnectTimeout=2"], []],
 ] as const)("openssh: arguments of %s", (_name, changes, files, some, none) => {
     const text = renderOpensshArguments(
         { ...edge, ...changes },
