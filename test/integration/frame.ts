@@ -10,8 +10,8 @@ const ipv4 = (address: string) =>
         .map((byte) => bytes(Number(byte), 1))
         .join("");
 
-/** Without an embedded IPv4 address. */
-function ipv6(address: string): string {
+/** An address without an embedded IPv4 address. */
+export function ipv6(address: string): string {
     const [head = "", tail] = address.split("::");
     const groups = (text: string | undefined) => (text ? text.split(":") : []);
     const missing = Array<string>(8 - groups(head).length - groups(tail).length).fill("0");
@@ -46,8 +46,12 @@ export function ipv4Packet(
     return `${start}${checksum(`${start}0000${end}`)}${end}${payload}`;
 }
 
+/** By its flow label they are told from others' packets, e.g. by `ip6 flowlabel`. */
+export const flowLabel = "0xabcde";
+
+/** With the hop limit of neighbour discovery (RFC 4861). */
 export function ipv6Packet({ source, destination }: Addresses, protocol: number, payload: string): string {
-    return `60000000${bytes(payload.length / 2, 2)}${bytes(protocol, 1)}40${ipv6(source)}${ipv6(destination)}${payload}`;
+    return `600abcde${bytes(payload.length / 2, 2)}${bytes(protocol, 1)}ff${ipv6(source)}${ipv6(destination)}${payload}`;
 }
 
 /** Without a checksum, as IPv4 allows it, and connection tracking for IPv6 too. */
@@ -63,4 +67,24 @@ export function portUnreachable(quoted: string): string {
 /** A frame with an IP packet. */
 export function frame(to: string, from: string, packet: string): string {
     return `${mac(to)}${mac(from)}${packet.startsWith("4") ? "0800" : "86dd"}${packet}`;
+}
+
+/** What is behind the IPv6 header: ICMPv6 (58), or UDP (17) with its header; its checksum is filled in (RFC 8200, 8.1). */
+export interface Ipv6Payload {
+    readonly next: 58 | 17;
+    /** In hexadecimal; spaces are for the reader. */
+    readonly body: string;
+}
+
+export function ipv6Frame(
+    mac: { readonly from: string; readonly to: string },
+    address: { readonly from: string; readonly to: string },
+    { next, body }: Ipv6Payload,
+): string {
+    const plain = body.replace(/[^0-9a-f]/g, "");
+    const pseudo = `${ipv6(address.from)}${ipv6(address.to)}${bytes(plain.length / 2, 4)}${bytes(next, 4)}`;
+    const at = next === 58 ? 4 : 12;
+    const payload = `${plain.slice(0, at)}${checksum(`${pseudo}${plain}`)}${plain.slice(at + 4)}`;
+    const addresses = { source: address.from, destination: address.to };
+    return frame(mac.to, mac.from, ipv6Packet(addresses, next, payload));
 }

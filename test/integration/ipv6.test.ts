@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { snapshotHost } from "../../lab/index.js";
 import { linkLocalOf } from "../../provider/model/ipv6.js";
 import { type Joined, openStack, type Resource, reconnect } from "./driver.js";
-import { ipv6Frame } from "./ipv6-frame.js";
+import { flowLabel, ipv6, ipv6Frame } from "./frame.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, countFrames, type Place, run, sendFrames, serve } from "./traffic.js";
 
@@ -175,8 +175,7 @@ test("ipv6: a sandbox speaks as itself only, and never as a router or a server o
     const mac = evil.endpoint.outs.macAddress;
     const [own, local] = [address6(evil), linkLocal(evil)];
     const [everybody, all] = ["333300000001", "ff02::1"];
-    const hex = (address: string) => frame(mac, everybody, own, address, 58, "0000 0000").slice(-41, -9);
-    const advert = (target: string) => `8800 0000 20000000 ${hex(target)}`;
+    const advert = (target: string) => `8800 0000 20000000 ${ipv6(target)}`;
     const echo = "8000 0000 0001 0001";
     const dhcpServer = "0223 0222 0010 0000 02 000001 00000000";
     const refused: Record<string, string> = {
@@ -185,12 +184,12 @@ test("ipv6: a sandbox speaks as itself only, and never as a router or a server o
         "no source": frame(mac, everybody, "::", all, 58, echo),
         "another MAC": frame("020000000099", everybody, own, all, 58, echo),
         "a router advertisement": frame(mac, everybody, local, all, 58, advertisement),
-        "a redirect": frame(mac, everybody, local, all, 58, `8900 0000 00000000 ${hex(own)} ${hex(own)}`),
+        "a redirect": frame(mac, everybody, local, all, 58, `8900 0000 00000000 ${ipv6(own)} ${ipv6(own)}`),
         "an answer for the gateway": frame(mac, everybody, own, all, 58, advert("fd00:20::1")),
         "an answer for another endpoint": frame(mac, everybody, own, all, 58, advert(address6(api))),
         "a DHCPv6 server": frame(mac, everybody, local, all, 17, dhcpServer),
     };
-    const arrived = await countFrames(api.place, "front", "ip6 flowlabel 0xabcde");
+    const arrived = await countFrames(api.place, "front", `ip6 flowlabel ${flowLabel}`);
     const counts: Record<string, number> = {};
     for (const [name, sent] of Object.entries(refused)) {
         const before = await arrived();

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { withBrackets } from "../../provider/model/host-address.js";
 import { setBridgeNetfilter } from "./bridge-netfilter.js";
 import { type Joined, openStack, type Resource, type Stack } from "./driver.js";
-import { ipv6Frame } from "./ipv6-frame.js";
+import { ipv6Frame } from "./frame.js";
 import { layTestBed } from "./test-bed.js";
 import { ask, countFrames, type Place, run, sendFrames, serve } from "./traffic.js";
 
