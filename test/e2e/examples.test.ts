@@ -7,11 +7,13 @@ import { listeningPorts } from "../../demo/expected.js";
 import { type LayoutOutputs, layoutWays, listKnockers } from "../../demo/layout.js";
 import { labMachine, type Machine } from "../../demo/machine.js";
 import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
-import { makeThrowawayHost } from "../../demo/place.js";
+import { makeThrowawayHost, type Place } from "../../demo/place.js";
+import { quoteWord } from "../../demo/runtime.js";
 import { startServers } from "../../demo/servers.js";
 import { createStack, type Stack } from "../../demo/stack.js";
 import { describeWay, type Way } from "../../demo/way.js";
 import { createLab, snapshotHost } from "../../lab/index.js";
+import { scan, tcpPorts } from "./scan.js";
 
 const repository = resolve(__dirname, "../..");
 const examples = join(repository, "examples");
@@ -49,6 +51,7 @@ describe("examples", () => {
             await using _servers = await startServers(place.host, outputs.namespaces, listeningPorts);
             const knockers = listKnockers(place, outputs);
             expect(inWords(await observeWays(knockers))).toEqual(inWords(layoutWays));
+            await expectPublishedOnly(place, outputs);
 
             // The same program with one rule less shows exactly that.
             using program = copyWithout("production", "allow(apiClients, 5432), ");
@@ -169,6 +172,42 @@ async function upTwice<Outputs>(stack: Stack): Promise<Outputs> {
     await stack.previewNothing();
     await stack.refreshNothing();
     return (await stack.outputs()) as Outputs;
+}
+
+/** Every port of every address, tried from outside: what is published is found, and the host's own sshd; nothing else. */
+async function expectPublishedOnly(place: Place, { addresses, namespaces }: LayoutOutputs): Promise<void> {
+    const gateways = [0, 1, 2, 3].map((i) => `172.2${i}.0.1`);
+    const own = [place.address, ...gateways];
+    const all = [...own, ...Object.values(addresses).flatMap((each) => Object.values(each))];
+    const scanner = await place.outside.run("ip -json -4 route get 172.20.0.2");
+    const [{ prefsrc }] = JSON.parse(scanner);
+    // Somebody who answers over UDP too: without him nobody would know that datagrams are sent.
+    await using _control = await startUdpControl(place.host);
+    const machine = { machine: place.outside, address: prefsrc };
+    const { answered, arrived, synCount } = await scan(machine, place.host, Object.values(namespaces), all);
+    expect(synCount).toBe(all.length * tcpPorts);
+    const published = [80, 443, 3000].flatMap((port) => own.map((address) => `${address} tcp ${port}`));
+    const control = [`${place.address} tcp 22`, `${place.address} udp ${udpControl}`];
+    expect(answered).toEqual([...published, ...control].sort());
+    const front = (name: string) => addresses[name]?.["frontend"];
+    expect(new Set(arrived)).toEqual(
+        new Set([`${front("nginx")} tcp 80`, `${front("nginx")} tcp 443`, `${front("grafana")} tcp 3000`]),
+    );
+}
+
+const udpControl = 514;
+
+async function startUdpControl(host: Machine): Promise<AsyncDisposable> {
+    const lines = [
+        "import socket",
+        "s = socket.socket(2, 2)",
+        `s.bind(("", ${udpControl}))`,
+        'print("ready", flush=True)',
+    ];
+    const answer = "while True: s.sendto(b'!', s.recvfrom(99)[1])";
+    const started = await host.start([`python3 -c ${quoteWord([...lines, answer].join("\n"))}`]);
+    await started.waitFor(/ready/);
+    return started;
 }
 
 function inWords(ways: readonly Way[]): string[] {
