@@ -73,6 +73,7 @@ export async function withLayout(
         return { name, key: key({ kind: "sandbox", at: name }), path: resource.outs.namespace };
     });
     const names = new Map(sandboxes.map((each) => [each.key, each.name]));
+    await Promise.all(sandboxes.map(({ path }) => announceOwn(bed, path)));
     const places = Object.fromEntries(sandboxes.map(({ name, path }) => [name, path]));
     const all = [...openPorts, ...publishedPorts];
     const ports = Object.fromEntries(sandboxes.map(({ name }) => [name, all]));
@@ -132,6 +133,15 @@ export async function withLayout(
                 .map(({ kind, name, args }) => `${kind} ${name} ${JSON.stringify(args)}`)
                 .join("\n"),
     });
+}
+
+/**
+ * Linux asks for a neighbour in the name of whoever sends first (arp_announce 0 of ip-sysctl). Packets from an address of
+ * another endpoint then keep everybody waiting: the guard drops such a request, and the next one comes a second later.
+ */
+async function announceOwn(bed: TestBed, namespace: string): Promise<void> {
+    const name = namespace.split("/").at(-1);
+    await bed.host.exec(`ip netns exec ${name} sysctl -qw net.ipv4.conf.all.arp_announce=2`);
 }
 
 /**
