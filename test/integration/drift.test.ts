@@ -49,6 +49,11 @@ beforeAll(async () => {
 
 afterAll(async () => stack?.destroyAll());
 
+/** The kernel takes the links of a namespace away in its own time, when that has gone (cleanup_net). */
+function untilGone(link: string): string {
+    return `while ip link show ${link} >/dev/null 2>&1; do sleep 0.02; done`;
+}
+
 /** `{FRONT}` and the like, filled in. */
 const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_all, name) => at[name] ?? `no ${name}`);
 
@@ -243,7 +248,7 @@ const damages: Damage[] = [
     },
     {
         title: "a namespace is gone",
-        command: "ip netns del {WEB}",
+        command: `ip netns del {WEB}; ${untilGone("{web}")}`,
         drift: {
             web: ["namespace {WEB} is missing", "route to default in table main in {WEB} is missing"],
             webFront: [
@@ -441,6 +446,7 @@ const damages: Damage[] = [
     {
         title: "the host was rebooted, and nothing restored it",
         command: `for n in {WEB} {DB} {OTHER}; do ip netns del $n; done
+            ${["{web}", "{db}", "{other}"].map(untilGone).join("; ")}
             ip link del {TUNNEL}; ip link del {FRONT}; ip link del {BACK}; nft flush ruleset; rm -rf /run/linuxnet
             echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding`,
         drift: {
