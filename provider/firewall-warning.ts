@@ -1,6 +1,6 @@
 import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
-import { describeFirewall, mattersTo, remedyFor } from "./kernel/other-firewalls.js";
+import { describeFirewall, hasException, mattersTo, remedyFor } from "./kernel/other-firewalls.js";
 import type { HostObject } from "./model/object.js";
 
 const said = new WeakMap<Host, Set<string>>();
@@ -13,11 +13,9 @@ export function warnOfFirewalls(host: Host, object: HostObject): void {
     if (!["network", "port-mapping", "overlay-tunnel"].includes(object.kind)) return;
     const known = said.get(host) ?? new Set();
     said.set(host, known);
-    const exceptions = host.world().base?.exceptions ?? [];
     for (const port of object.kind === "overlay-tunnel" ? [undefined, object.port] : [undefined]) {
         for (const firewall of host.facts.otherFirewalls.filter((each) => mattersTo(each, port))) {
-            if (exceptions.some((each) => each.tool === firewall.place.tool && each.chain === firewall.place.chain))
-                continue;
+            if (hasException(firewall, host.world().base?.exceptions)) continue;
             const found = describeFirewall(firewall, port);
             if (known.has(found)) continue;
             known.add(found);

@@ -102,7 +102,8 @@ function withCooperation(world: World, hostId: string, wants: boolean): Map<stri
 
 /**
  * The connection tells what is on the host how stack configuration calls it, whether it may be gone, and whether its
- * networks need exceptions in other firewalls. State that says none of it stays as it is until its connection changes: it would list every resource as updated.
+ * networks need exceptions in other firewalls. State that says none of it stays as it is until its connection changes: it
+ * would list every resource as updated.
  */
 function carry(inputs: Props, olds: Props): Props {
     const { connection, deleteUnreachable, cooperate } = inputs;

@@ -26,7 +26,8 @@ const drop = (stage: Stage, reason: string): Decision => ({ verdict: "drop", sta
  * Says whether a packet passes, who decides that and why, and how it is translated: from what the resources mean, not
  * from the rules they are rendered to. Published to several targets, it is the packet that goes to the first of them.
  *
- * Policies on the host itself are not asked yet. Limits of rules count as kept. It does not know what is not of this project: firewalls of others, processes (whether anybody listens), other hosts.
+ * Policies on the host itself are not asked yet. Limits of rules count as kept. It does not know what is not of this
+ * project: firewalls of others, processes (whether anybody listens), other hosts.
  * @throws Error when the sender is no object of the host, or a protocol has no such name
  */
 export function evaluate(packet: Packet, site: Site): Judgement {

@@ -51,10 +51,12 @@ const iptables = (() => {
     };
 })();
 
+const lookByNft = `nft -s list chain "$1" "$2" "$3" 2>/dev/null | sed 's/^[[:space:]]*//' | grep -qxF "$4"`;
+
 const scripts: Readonly<Record<Tool, Scripts>> = {
     nft: {
-        look: `nft -s list chain "$1" "$2" "$3" 2>/dev/null | sed 's/^[[:space:]]*//' | grep -qxF "$4"`,
-        add: `nft -s list chain "$1" "$2" "$3" 2>/dev/null | sed 's/^[[:space:]]*//' | grep -qxF "$4" || nft insert rule "$1" "$2" "$3" "$4"`,
+        look: lookByNft,
+        add: `${lookByNft} || nft insert rule "$1" "$2" "$3" "$4"`,
         // nft deletes by handle only.
         remove: `nft -s -a list chain "$1" "$2" "$3" 2>/dev/null | sed 's/^[[:space:]]*//' | while read -r l; do case $l in "$4 # handle "*) nft delete rule "$1" "$2" "$3" handle "\${l##* }" || exit ;; esac; done`,
     },

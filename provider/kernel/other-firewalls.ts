@@ -190,6 +190,11 @@ export function mattersTo(firewall: OtherFirewall, tunnelPort?: number): boolean
     return firewall.hook === "input" && !firewall.ports.some(names);
 }
 
+/** Whether we have written an exception there. */
+export function hasException({ place }: OtherFirewall, exceptions: readonly FirewallException[] = []): boolean {
+    return exceptions.some(({ tool, chain }) => tool === place.tool && chain === place.chain);
+}
+
 /** `Docker (table ip filter, policy drop in FORWARD) drops ...` */
 export function describeFirewall({ product, where }: OtherFirewall, tunnelPort?: number): string {
     const what =

@@ -1,4 +1,4 @@
-import { exceptionInForward, exceptionInInput, mattersTo } from "../kernel/other-firewalls.js";
+import { exceptionInForward, exceptionInInput, hasException, mattersTo } from "../kernel/other-firewalls.js";
 import { type FirewallException, interfaceOf, type NetworkObject } from "../model/object.js";
 import type { OtherFirewall, World } from "../model/world.js";
 
@@ -29,7 +29,7 @@ export function exceptionsFor(
     const bridges = bridgesOf(networks);
     const outbound = new Set(bridgesOf(networks.filter(({ internal }) => !internal)));
     const wanted = firewalls.flatMap((firewall) => {
-        const isOurs = known.some(({ tool, chain }) => tool === firewall.place.tool && chain === firewall.place.chain);
+        const isOurs = hasException(firewall, known);
         if (firewall.hook === "forward") {
             if (!isOurs && !mattersTo(firewall)) return [];
             return bridges.flatMap((name) => exceptionInForward(firewall, name, outbound.has(name)));
