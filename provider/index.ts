@@ -46,3 +46,16 @@ export const endpoint = provide("endpoint");
 export const portMapping = provide("port-mapping");
 export const firewallPolicy = provide("firewall-policy");
 export const overlayTunnel = provide("overlay-tunnel");
+
+const rangesHandler = async () => (await import("./overlay-ranges.js")).overlayRangesHandler;
+
+/** Has no host, and so no session and no message that names one. */
+export const overlayRanges: DynamicProvider = {
+    configure: async () => undefined,
+    check: async (olds, news) => (await rangesHandler()).check(olds, news),
+    diff: async (id, olds, news) => (await rangesHandler()).diff(id, olds, news),
+    create: async (inputs) => (await rangesHandler()).create(inputs),
+    read: async (id, props) => (await rangesHandler()).read(id, props),
+    update: async (id, olds, news) => (await rangesHandler()).update(id, olds, news),
+    delete: async (id, props) => (await rangesHandler()).delete(id, props),
+};

@@ -1,16 +1,16 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { HostRange } from "../provider/model/subnet-ranges.js";
 import type { Host } from "./host.js";
 import { type DefaultPolicy, type DnsArgs, Network } from "./network.js";
+import { OverlayRanges } from "./overlay-ranges.js";
 import { type Encryption, OverlayTunnel, type OverlayTunnelArgs } from "./overlay-tunnel.js";
-import { follow, followDeep, isBranded, type Many } from "./reference.js";
+import { isBranded, type Many } from "./reference.js";
 import type { CommonArgs, Identity } from "./resource.js";
-import { firstAddress, splitSubnet } from "./split-subnet.js";
 
 export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
     /**
      * The machines of the segment: an array, where each goes by its logical name, or a record of names of your own.
-     * Hosts are added and removed in place. Without `ranges` the order has to be kept and new hosts appended: the
-     * range of a host follows its position.
+     * Hosts are added and removed in place, in any order; no address of the others moves.
      */
     hosts: readonly Host[] | Readonly<Record<string, Host>>;
     /** The addresses of the whole segment, as CIDR; an array for both families. Replaces. */
@@ -21,8 +21,8 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
      */
     prefixPerHost?: Many<number>;
     /**
-     * The range of each host by its name, in place of those by position: CIDR, "first-last", or an array for both
-     * families. Every host needs one. In place.
+     * Ranges of hosts by their names: CIDR, "first-last", or an array for both families. A host without one is given the
+     * lowest free part of the subnet when it comes, and keeps it. In place.
      */
     ranges?: pulumi.Input<Record<string, Many<string>>>;
     /** Number of the segment, 1 to 16777215. In place. */
@@ -67,24 +67,17 @@ export class OverlayNetwork extends pulumi.ComponentResource {
     constructor(name: string, args: OverlayNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
         const at = `OverlayNetwork "${name}"`;
         const hosts = listHosts(`${at}: hosts`, args?.hosts);
-        const ranges = assignRanges(at, hosts, args);
         super("linuxnet:index:OverlayNetwork", name, {}, opts);
         Object.defineProperty(this, "__linuxnet", { value: { kind: "overlay-network", name } });
 
         // What is left over goes to the networks, so that their check refuses a misspelt argument.
-        const {
-            hosts: _hosts,
-            prefixPerHost: _prefix,
-            ranges: _ranges,
-            vni,
-            port,
-            encryption,
-            key,
-            ...ofNetwork
-        } = args;
+        const { hosts: _hosts, prefixPerHost, ranges: given, vni, port, encryption, key, ...ofNetwork } = args;
         const ofTunnel = { vni, port, encryption, key, mtu: args.mtu, labels: args.labels };
+        const names = hosts.map(([hostName]) => hostName);
+        const request = { segment: name, hosts: names, subnet: args.subnet, prefixPerHost, given };
+        const { ranges } = new OverlayRanges(name, request, { parent: this });
         const range = (of: string, what: keyof HostRange) =>
-            follow(ranges, (all) => (all as Record<string, HostRange>)[of]?.[what]) as Many<string>;
+            ranges.apply((all) => all?.[of]?.[what]) as pulumi.Output<string | string[]>;
         const networks: Record<string, Network> = {};
         for (const [hostName, host] of hosts) {
             const child = `${name}-${host.__linuxnet.name}`;
@@ -126,12 +119,6 @@ export class OverlayNetwork extends pulumi.ComponentResource {
 /** A host and the name it goes by. */
 type NamedHost = readonly [string, Host];
 
-/** What one host has of the segment; arrays for two families. */
-interface HostRange {
-    readonly ipRange: string | string[];
-    readonly gateway: string | string[];
-}
-
 function listHosts(at: string, hosts: OverlayNetworkArgs["hosts"] | undefined): NamedHost[] {
     if (
         typeof hosts !== "object" ||
@@ -151,52 +138,4 @@ function listHosts(at: string, hosts: OverlayNetworkArgs["hosts"] | undefined): 
     );
     if (twice) throw new Error(`${at}: "${twice[0]}" is given twice.`);
     return entries;
-}
-
-/** By the host's name; later, where one of the arguments is still to come. */
-function assignRanges(at: string, hosts: readonly NamedHost[], args: OverlayNetworkArgs): unknown {
-    const { subnet, prefixPerHost, ranges } = args;
-    return followDeep({ subnet, prefixPerHost, ranges }, (known) => {
-        const names = hosts.map(([name]) => name);
-        try {
-            const values = known as KnownRanges;
-            return values.ranges === undefined ? rangesByPosition(names, values) : rangesByName(names, values.ranges);
-        } catch (error) {
-            throw new Error(`${at}: ${(error as Error).message}`);
-        }
-    });
-}
-
-interface KnownRanges {
-    readonly subnet: string | string[];
-    readonly prefixPerHost?: number | number[];
-    readonly ranges?: Record<string, string | string[]>;
-}
-
-function rangesByPosition(names: readonly string[], { subnet, prefixPerHost }: KnownRanges): Record<string, HostRange> {
-    const prefixes = [prefixPerHost].flat();
-    const split = [subnet].flat().map((one, index) => splitSubnet(one, names.length, prefixes[index]));
-    const entries = names.map((name, index): [string, HostRange] => {
-        const own = split.flatMap((ranges) => ranges[index] ?? []);
-        const ipRange = own.map(({ range }) => range);
-        const gateway = own.map((one) => one.gateway);
-        return [name, { ipRange: likeGiven(subnet, ipRange), gateway: likeGiven(subnet, gateway) }];
-    });
-    return Object.fromEntries(entries);
-}
-
-function rangesByName(names: readonly string[], ranges: Record<string, string | string[]>): Record<string, HostRange> {
-    const stranger = Object.keys(ranges).find((name) => !names.includes(name));
-    if (stranger !== undefined) throw new Error(`ranges.${stranger}: is not one of the hosts (${names.join(", ")}).`);
-    const entries = names.map((name): [string, HostRange] => {
-        const ipRange = ranges[name];
-        if (ipRange === undefined) throw new Error(`ranges.${name}: is missing, every host needs one.`);
-        return [name, { ipRange, gateway: likeGiven(ipRange, [ipRange].flat().map(firstAddress)) }];
-    });
-    return Object.fromEntries(entries);
-}
-
-/** A single value stays one, several stay an array. */
-function likeGiven(given: string | string[], values: string[]): string | string[] {
-    return Array.isArray(given) ? values : (values[0] ?? []);
 }
