@@ -101,20 +101,21 @@ function withCooperation(world: World, hostId: string, wants: boolean): Map<stri
 }
 
 /**
- * The connection tells what is on the host how stack configuration calls it, whether it may be gone, and whether its
- * networks need exceptions in other firewalls. State that says none of it stays as it is until its connection changes: it
+ * The connection tells what is on the host how stack configuration calls it, whether it may be gone, whether its networks
+ * need exceptions in other firewalls, and where those without a subnet take theirs from. State that says none of it stays as it is until its connection changes: it
  * would list every resource as updated.
  */
 function carry(inputs: Props, olds: Props): Props {
-    const { connection, deleteUnreachable, cooperate } = inputs;
+    const { connection, deleteUnreachable, cooperate, addressPools } = inputs;
     if (typeof connection !== "object" || connection === null) return inputs;
-    const { name: _, deleteUnreachable: __, cooperate: ___, ...written } = connection as Connection;
-    const saysMore = deleteUnreachable === true || cooperate === true;
+    const { name: _, deleteUnreachable: __, cooperate: ___, addressPools: ____, ...written } = connection as Connection;
+    const saysMore = deleteUnreachable === true || cooperate === true || addressPools !== undefined;
     if (!saysMore && isEqual(olds["connection"], written)) return { ...inputs, connection: written };
     const told = {
         name: (inputs["owner"] as Owner).name,
         ...(deleteUnreachable === true ? { deleteUnreachable } : {}),
         ...(cooperate === true ? { cooperate } : {}),
+        ...(addressPools === undefined ? {} : { addressPools }),
     };
     return { ...inputs, connection: { ...written, ...told } };
 }
@@ -182,6 +183,7 @@ export const hostHandler: Handler = {
                 ...addressesOf(news, underlayAddress),
                 deleteUnreachable: news["deleteUnreachable"],
                 cooperate: news["cooperate"],
+                addressPools: news["addressPools"],
                 commandConnection: commandConnection(connectionOf(news)),
                 drift: [],
             }),

@@ -26,7 +26,13 @@ let isWatching = false;
 
 /** The open host of a connection: one shell for the whole life of this process. */
 export async function sessionOf(connection: Connection, waitMs = 0): Promise<Host> {
-    const { name: _, deleteUnreachable: __, cooperate: ___, ...resolved } = override(connection, overridesNow());
+    const {
+        name: _,
+        deleteUnreachable: __,
+        cooperate: ___,
+        addressPools: ____,
+        ...resolved
+    } = override(connection, overridesNow());
     const key = JSON.stringify({ ...resolved, waitMs: 0 });
     const known = sessions.get(key);
     if (known !== undefined) return known;

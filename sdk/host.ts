@@ -23,7 +23,8 @@ export interface HostArgs extends CommonArgs {
     /** Address at which users reach it. In place. @default `connection.host`, unless there is a proxy */
     publicAddress?: pulumi.Input<string>;
     /**
-     * Where networks without a `subnet` take theirs from. In place: existing networks keep theirs.
+     * Where networks without a `subnet` take theirs from: the first part that overlaps no network, address or route of
+     * the host. In place: existing networks keep theirs.
      * @default 10.176.0.0/12 in /24s, and /64s of one RFC 4193 prefix for each host
      */
     addressPools?: pulumi.Input<pulumi.Input<AddressPool>[]>;

@@ -27,6 +27,11 @@ export interface NetworkArgs extends CommonArgs {
      * @default the next free subnet of the host's `addressPools`
      */
     subnet?: Many<string>;
+    /**
+     * The subnet may overlap addresses and routes of the host, which is otherwise refused: what they lead to is then not
+     * reached. Networks of this provider never overlap. In place. @default false
+     */
+    allowOverlap?: pulumi.Input<boolean>;
     /** The host's own address on the segment; an array for both families. In place. @default the subnet's first */
     gateway?: Many<string>;
     /**
@@ -159,6 +164,7 @@ const unset: Unset<Network> = {
     host: undefined,
     driver: undefined,
     subnet: undefined,
+    allowOverlap: undefined,
     gateway: undefined,
     ipRange: undefined,
     reserved: undefined,
@@ -192,6 +198,7 @@ export class Network extends LinuxnetResource<"network"> {
     declare readonly driver: pulumi.Output<NetworkDriver | undefined>;
     /** The first subnet. */
     declare readonly subnet: pulumi.Output<string>;
+    declare readonly allowOverlap: pulumi.Output<boolean | undefined>;
     /** The first gateway. */
     declare readonly gateway: pulumi.Output<string>;
     declare readonly ipRange: pulumi.Output<string | string[] | undefined>;

@@ -2,7 +2,7 @@ import * as linuxnet from "pulumi-linuxnet";
 import { connection } from "./connection";
 
 const host = new linuxnet.Host("host", { connection });
-const network = new linuxnet.Network("network", { host, subnet: "172.20.0.0/24" });
+const network = new linuxnet.Network("network", { host });
 const web = new linuxnet.Sandbox("web", { host });
 const http = new linuxnet.PortMapping("http", { target: web.connect(network), hostPort: 8080, targetPort: 80 });
 

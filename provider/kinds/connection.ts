@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { addressPools } from "./address-pools.js";
 import { many, shape } from "./schema.js";
 
 const milliseconds = z.int("milliseconds are expected").min(0, "must not be negative");
@@ -71,6 +72,7 @@ const fields = shape({
     name: z.string().optional(),
     deleteUnreachable: z.boolean().optional(),
     cooperate: z.boolean().optional(),
+    addressPools: addressPools.optional(),
 });
 
 type Arguments = z.output<typeof fields>;

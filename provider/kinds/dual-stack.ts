@@ -1,18 +1,12 @@
 import type { Item } from "../kernel/item.js";
 import { contains, overlaps, parseIpv4, parseIpv4Cidr, withPrefix } from "../model/address.js";
+import type { AddressPool } from "../model/connection.js";
 import { ofMaker } from "../model/foreign.js";
-import {
-    formatIpv6,
-    type Ipv6Cidr,
-    isIpv6,
-    linkLocalOf,
-    networkAround,
-    parseIpv6,
-    parseIpv6Cidr,
-} from "../model/ipv6.js";
+import { formatIpv6, type Ipv6Cidr, isIpv6, linkLocalOf, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { chooseIpv6Subnet } from "./address-pools.js";
 import { type BuildContext, describeObject } from "./kind.js";
 
 /** The IPv6 half of a network, as `NetworkObject` holds it. */
@@ -57,20 +51,6 @@ function refuseSubnet(subnet: Ipv6Cidr, own: string, ipv4Subnet: string, context
     }
 }
 
-/** The first free /64 of the host's own prefix; the network's own stays. */
-function chooseSubnet(context: BuildContext<NetworkObject>, localPrefix: string): string {
-    const taken = context.world
-        .all("network")
-        .flatMap(({ key, ipv6 }) => (key === context.key || ipv6 === undefined ? [] : [parseIpv6Cidr(ipv6.subnet)]));
-    const others = [...taken, ...(context.facts.ipv6?.subnets ?? []).map(({ range }) => range)];
-    const { first, last } = parseIpv6Cidr(localPrefix);
-    for (let start = first; start <= last; start += 1n << 64n) {
-        const range = networkAround(start, 64);
-        if (!others.some((other) => overlaps(range, other))) return `${formatIpv6(start)}/64`;
-    }
-    throw new Refusal(`${localPrefix} has no free /64 left. Give the network an IPv6 subnet.`);
-}
-
 /**
  * What a network has of IPv6; `undefined`: nothing.
  * @throws Refusal when the host has none, or the wishes do not fit what is there
@@ -80,6 +60,8 @@ export function chooseIpv6Half(
         readonly ipv6?: boolean | undefined;
         readonly subnet: string | undefined;
         readonly gateway: string | undefined;
+        /** Where it takes its subnet from. */
+        readonly pools: readonly AddressPool[];
     },
     ipv4: Pick<NetworkObject, "subnet" | "gateway" | "mtuBytes"> & {
         readonly bridge: NetworkObject["bridge"] | undefined;
@@ -113,7 +95,7 @@ export function chooseIpv6Half(
     const [tunnel] = world.tunnelsOf(context.key);
     if (tunnel !== undefined)
         throw new Refusal(`it is a segment of ${describeObject(tunnel)}, which carries IPv4 only yet. Leave IPv6 out.`);
-    const own = wanted.subnet ?? previous?.ipv6?.subnet ?? chooseSubnet(context, facts.ipv6.localPrefix);
+    const own = wanted.subnet ?? previous?.ipv6?.subnet ?? chooseIpv6Subnet(wanted.pools, context);
     const subnet = parseIpv6Cidr(own);
     refuseSubnet(subnet, own, ipv4.subnet, context);
     const kept = previous?.ipv6?.subnet === own ? previous.ipv6.gateway : undefined;

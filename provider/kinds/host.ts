@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { addressPools } from "./address-pools.js";
 import { connection } from "./connection.js";
 import { ipv4, labels, later, shape } from "./schema.js";
 
@@ -8,7 +9,7 @@ export const hostSchema = shape({
     triggers: z.array(z.unknown(), "a list is expected").optional(),
     underlayAddress: ipv4.optional(),
     publicAddress: z.string().min(1, "must not be empty").optional(),
-    addressPools: later("Give each Network its subnet."),
+    addressPools: addressPools.optional(),
     sysctls: later("Set them on the host, or per Sandbox.", {}),
     cooperate: z.boolean().optional(),
     deleteUnreachable: z.boolean().optional(),

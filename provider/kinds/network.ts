@@ -19,6 +19,7 @@ import { interfaceOf, type NetworkObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
+import { chooseSubnet, poolsOf } from "./address-pools.js";
 import { bridgeItems, chooseIpv6Half, ipv6Memberships } from "./dual-stack.js";
 import { adviseOnOverlap, findBridge, foreignBridgeItems, surveyBridge } from "./foreign-bridge.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
@@ -51,7 +52,8 @@ const schema = shape({
     host: ref("host"),
     name: z.string().min(1, "must not be empty").max(63, "must have at most 63 characters").optional(),
     driver: driver.default("bridge"),
-    subnet: perFamily(cidr),
+    subnet: perFamily(cidr).optional(),
+    allowOverlap: z.boolean().optional(),
     gateway: perFamily(address).optional(),
     ipRange: one(addressRange).optional(),
     reserved: many(ipv4).default([]),
@@ -73,7 +75,6 @@ const schema = shape({
     routes: later("Leave it out.", []),
     extraHosts: later("Use the endpoints' addresses.", {}),
     defaultHostAddress: later("Give each PortMapping its hostAddress."),
-    addressPools: later("Give the network a subnet."),
     attachable: z.boolean().default(false),
     adopt,
     labels,
@@ -85,6 +86,14 @@ const schema = shape({
     .refine(({ interfaceName, existing }) => existing !== true || interfaceName !== undefined, {
         path: ["existing"],
         message: "needs interfaceName, the bridge to use",
+    })
+    .refine(({ subnet, gateway, ipRange, reserved }) => subnet !== undefined || !(gateway || ipRange || reserved[0]), {
+        path: ["subnet"],
+        message: "is needed with gateway, ipRange and reserved, which are part of it",
+    })
+    .refine(({ subnet, existing, adopt }) => subnet !== undefined || !(existing || adopt), {
+        path: ["subnet"],
+        message: "is needed with existing and adopt: that of the network that is there",
     })
     .refine(({ ipv6, subnet }) => ipv6 !== false || !Array.isArray(subnet), {
         path: ["ipv6"],
@@ -117,6 +126,7 @@ interface NetworkInputs {
     readonly host: RefValue;
     readonly name?: string;
     readonly subnet: string;
+    readonly allowOverlap?: boolean;
     readonly gateway?: string;
     readonly ipRange?: string;
     readonly reserved: string[];
@@ -132,21 +142,22 @@ interface NetworkInputs {
     readonly labels: Record<string, string>;
 }
 
-type PerFamilyInputs = { readonly subnet: PerFamily; readonly gateway?: PerFamily };
+type PerFamilyInputs = { readonly subnet?: PerFamily; readonly gateway?: PerFamily };
 
 /** The inputs with those of IPv4 alone. */
-function ofIpv4(raw: Record<string, unknown>): NetworkInputs {
+function ofIpv4(raw: Record<string, unknown>): Omit<NetworkInputs, "subnet"> & { readonly subnet?: string } {
     const { subnet, gateway } = raw as PerFamilyInputs;
     return { ...raw, subnet: ofFamily(subnet, 4), gateway: ofFamily(gateway, 4) } as unknown as NetworkInputs;
 }
 
 /** What the inputs say of IPv6. */
-function ofIpv6(raw: Record<string, unknown>) {
+function ofIpv6(raw: Record<string, unknown>, facts: HostFacts) {
     const { subnet, gateway } = raw as PerFamilyInputs;
     return {
         ipv6: raw["ipv6"] as boolean | undefined,
         subnet: ofFamily(subnet, 6),
         gateway: ofFamily(gateway, 6),
+        pools: poolsOf(raw, 6, { base: facts.ipv6?.localPrefix ?? "", size: 64 }),
     };
 }
 
@@ -166,6 +177,7 @@ function refuseOverlap(inputs: NetworkInputs, context: BuildContext<NetworkObjec
                 `subnet ${inputs.subnet} overlaps ${other.subnet} of ${describeObject(other)}. ${choose}`,
             );
     }
+    if (inputs.allowOverlap) return;
     for (const { range, address, interfaceName, isBridge } of context.facts.addresses) {
         if (!overlaps(subnet, range) || interfaceName === own) continue;
         const isSame = isBridge === true && range.first === subnet.first && range.last === subnet.last;
@@ -253,11 +265,12 @@ export const network: ObjectKind<NetworkObject> = {
     schema,
     replaces: ["host", "subnet", "driver", "existing", "interfaceName"],
     refers: [],
-    chosen: ["name", "gateway", "interfaceName", "mtu"],
+    chosen: ["name", "subnet", "gateway", "interfaceName", "mtu"],
 
     build(raw, context) {
-        const inputs = ofIpv4(raw);
         const { previous } = context;
+        const given = ofIpv4(raw);
+        const inputs = { ...given, subnet: given.subnet ?? previous?.subnet ?? chooseSubnet(raw, context) };
         const found = previous === undefined ? findBridge({ ...inputs }, context) : undefined;
         const bridge = found?.bridge ?? previous?.bridge;
         if (
@@ -278,7 +291,11 @@ export const network: ObjectKind<NetworkObject> = {
         if (holder !== undefined)
             throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
         const mtuBytes = inputs.mtu ?? found?.mtuBytes ?? previous?.mtuBytes ?? uplinkMtu(context.facts);
-        const ipv6 = chooseIpv6Half(ofIpv6(raw), { subnet: inputs.subnet, gateway, mtuBytes, bridge }, context);
+        const ipv6 = chooseIpv6Half(
+            ofIpv6(raw, context.facts),
+            { subnet: inputs.subnet, gateway, mtuBytes, bridge },
+            context,
+        );
         return defined({
             schemaVersion: 1,
             kind: "network",

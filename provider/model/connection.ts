@@ -45,6 +45,14 @@ export interface Connection {
     readonly deleteUnreachable?: boolean;
     /** Likewise. */
     readonly cooperate?: boolean;
+    /** Likewise. */
+    readonly addressPools?: readonly AddressPool[];
+}
+
+/** A range of addresses that is handed out in subnets, and the prefix length of each in bits. */
+export interface AddressPool {
+    readonly base: string;
+    readonly size: number;
 }
 
 /** A login on the way. */
@@ -60,6 +68,7 @@ export type Hop = Omit<
     | "name"
     | "deleteUnreachable"
     | "cooperate"
+    | "addressPools"
 >;
 
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */

@@ -101,7 +101,7 @@ function assignFamily(
     for (const name of others) {
         if (byHost.has(name)) continue;
         const taken = [...chosen, ...byHost.values()];
-        const range = lowestFree(cut, [...taken, ...left]) ?? lowestFree(cut, taken);
+        const range = lowestFreePart(cut, [...taken, ...left]) ?? lowestFreePart(cut, taken);
         if (range === undefined) {
             throw new Error(
                 `${cut.text} has room for ${cut.available} ranges of /${cut.prefix}, but there are ${hosts.length} hosts. ` +
@@ -116,7 +116,11 @@ function assignFamily(
 const isSlot = (range: Range, { whole, step }: Cut) =>
     contains(whole, range) && range.last - range.first === step - 1n && (range.first - whole.first) % step === 0n;
 
-function lowestFree({ whole, step }: Cut, taken: readonly Range[]): Range | undefined {
+/** The first part of `step` addresses, at a multiple of them, that overlaps nothing; `undefined` when none is left. */
+export function lowestFreePart(
+    { whole, step }: { readonly whole: Range; readonly step: bigint },
+    taken: readonly Range[],
+): Range | undefined {
     const sorted = [...taken].sort((a, b) => (a.first < b.first ? -1 : 1));
     let first = whole.first;
     for (const one of sorted) {

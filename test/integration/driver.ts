@@ -116,11 +116,17 @@ export async function openStack(machine: LabHost, options: StackOptions = {}): P
         let program: Props = { ...host, ...args };
         // What a Host tells those on it travels with its connection.
         const told = () => (resources[0] as { outs: Props } | undefined)?.outs["connection"] as Props | undefined;
-        const cooperation = () => (kind !== "host" && told()?.["cooperate"] === true ? { cooperate: true } : {});
+        const carried = () =>
+            Object.fromEntries(
+                ["cooperate", "addressPools"].flatMap((name) => {
+                    const value = kind === "host" ? undefined : told()?.[name];
+                    return value === undefined ? [] : [[name, value]];
+                }),
+            );
         const news = () => ({
             ...(toReferences(program) as Props),
             owner,
-            connection: { ...connection, ...cooperation() },
+            connection: { ...connection, ...carried() },
         });
 
         let inputs = await check(handler, {}, news());

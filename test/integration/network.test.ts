@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openStack } from "./driver.js";
+import { openStack, reconnect } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, run, serve, talk } from "./traffic.js";
 
@@ -54,6 +54,27 @@ test("network: without masquerade the outside sees the sandbox's own address", a
     expect(await front.update({ masquerade: true })).toBe("update");
     const asHost = { [question]: `client to ${bed.host.address}` };
     expect(await answersTo(web.place, asHost)).toEqual(asHost);
+});
+
+test("network: without a subnet it has one that nothing on the host is in, from the Host's pools", async () => {
+    await bed.host.exec("ip link add taken0 up type bridge && ip addr add 10.99.0.7/24 dev taken0");
+    await using _ = { [Symbol.asyncDispose]: async () => void (await bed.host.exec("ip link del taken0")) };
+    await reconnect();
+    await using stack = await openStack(bed.host, { host: { addressPools: [{ base: "10.99.0.0/22", size: 24 }] } });
+    // At once: no two get the same one.
+    const networks = await Promise.all(["a", "b"].map((name) => stack.network(name)));
+    expect(networks.map(({ outs }) => outs.subnets[0]).sort()).toEqual(["10.99.1.0/24", "10.99.2.0/24"]);
+    const [first] = networks;
+    const [web, api] = [await stack.join("web", first as never), await stack.join("api", first as never)];
+    await using _api = await serve(api.place, "api", "tcp:80");
+    const expected = { [`tcp ${api.address}:80`]: `api to ${web.address}` };
+    expect(await answersTo(web.place, expected)).toEqual(expected);
+    // It stays, whatever changes.
+    const subnet = first?.outs.subnets;
+    expect(await first?.update({ masquerade: false })).toBe("update");
+    expect([first?.outs.subnets, await first?.refresh()]).toEqual([subnet, []]);
+    await stack.network("c");
+    await expect(stack.network("d")).rejects.toThrow("have no free subnet left (10.99.0.0/22 in /24s)");
 });
 
 test("network: networks are closed to each other, and to the outside", async () => {

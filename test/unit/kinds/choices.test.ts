@@ -451,3 +451,76 @@ test.each([
     expect(more).toEqual([]);
     expect(words?.includes(`sysctl net.ipv4.ip_local_reserved_ports=40100-40199,${hostPort}`) ?? false).toBe(isWarned);
 });
+
+const pooled = (pools: readonly object[]) => ({ connection: { addressPools: pools } });
+const subnetOf = (world: World, name: string) => (world.get("network", keyOf("network", name)) as NetworkObject).subnet;
+/** The schema of a kind leaves the connection alone: it is checked once for all kinds. */
+const chooseNetwork = (world: World, name: string, args: Args, pools: readonly object[] = [], of = facts) =>
+    objectKinds.network.build(
+        { ...objectKinds.network.schema.parse({ host, ...args }), ...(pools.length > 0 ? pooled(pools) : {}) },
+        {
+            world,
+            facts: of,
+            key: keyOf("network", name),
+            generation: "1",
+            owner: { project: "shop", stack: "dev", urn: name, name },
+            previous: world.get("network", keyOf("network", name)),
+            adoptedFrom: undefined,
+            kernel: undefined,
+        },
+    ) as NetworkObject;
+
+test("pool: a network without a subnet takes the first one that overlaps nothing on the host, and keeps it", () => {
+    const busy = {
+        ...facts,
+        addresses: [
+            ...facts.addresses,
+            { interfaceName: "tun0", address: "10.176.1.9/32", range: parseIpv4Cidr("10.176.1.9/32"), mtuBytes: 1500 },
+        ],
+        routes: [
+            ...facts.routes,
+            { destination: parseIpv4Cidr("10.176.2.0/23"), interfaceName: "eth0", mtuBytes: 1500 },
+        ],
+    };
+    let world = empty;
+    for (const [name, subnet] of [
+        ["a", "10.176.0.0/24"],
+        ["b", "10.176.4.0/24"],
+        ["c", "10.176.5.0/24"],
+    ] as const) {
+        const made = chooseNetwork(world, name, {}, [], busy);
+        expect([made.subnet, made.gateway]).toEqual([subnet, subnet.replace("0/24", "1")]);
+        world = world.with(new Map([[made.key, made]]));
+    }
+    world = remove(world, "network", "a");
+    expect(chooseNetwork(world, "c", { internal: true }, [], busy).subnet).toBe("10.176.5.0/24");
+    expect(chooseNetwork(world, "d", {}, [], busy).subnet).toBe("10.176.0.0/24");
+    expect(subnetOf(network(world, "e", "10.176.0.0/24"), "e")).toBe("10.176.0.0/24");
+});
+
+test("pool: those of the Host are taken in their order, each family from its own, until none is left", () => {
+    const pools = [
+        { base: "10.9.0.0/30", size: 30 },
+        { base: "fd99::/64", size: 80 },
+        { base: "10.8.0.0/15", size: 16 },
+    ];
+    let world = empty;
+    for (const [name, subnet, ipv6] of [
+        ["a", "10.9.0.0/30", "fd99::/80"],
+        ["b", "10.8.0.0/16", "fd99::1:0:0:0/80"],
+    ] as const) {
+        const made = chooseNetwork(world, name, { ipv6: true }, pools);
+        expect([made.subnet, made.ipv6?.subnet]).toEqual([subnet, ipv6]);
+        world = world.with(new Map([[made.key, made]]));
+    }
+    expect(() => chooseNetwork(world, "c", {}, pools)).toThrow(
+        "the Host's address pools have no free subnet left (10.9.0.0/30 in /30s, 10.8.0.0/15 in /16s). Give the network a subnet",
+    );
+});
+
+test("allowOverlap: a subnet may overlap what the host has and leads to, never another network", () => {
+    expect(() => network(empty, "a", "192.0.2.0/25")).toThrow("overlaps 192.0.2.10/24 of the host's interface eth0");
+    const world = network(empty, "a", "192.0.2.128/25", { allowOverlap: true });
+    expect(subnetOf(world, "a")).toBe("192.0.2.128/25");
+    expect(() => network(world, "b", "192.0.2.128/26", { allowOverlap: true })).toThrow('of network "a"');
+});

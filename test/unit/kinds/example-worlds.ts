@@ -1,10 +1,10 @@
 import type { World } from "../../../provider/model/world.js";
-import { type Args, empty, endpoint, network, put, ref, sandbox } from "./build.js";
+import { type Args, empty, endpoint, host, network, put, ref, sandbox } from "./build.js";
 
 /** What the programs in examples/ declare on a host, resource by resource; of two hosts the first. */
 export const exampleWorlds: Readonly<Record<string, () => World>> = {
     quickstart() {
-        let world = network(empty, "network", "172.20.0.0/24");
+        let world = put(empty, "network", "network", { host });
         world = endpoint(sandbox(world, "web"), "web", "network");
         return put(world, "port-mapping", "http", { target: on("web", "network"), hostPort: 8080, targetPort: 80 });
     },

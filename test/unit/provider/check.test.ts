@@ -171,7 +171,6 @@ test.each(kindNames)("%s: finds what is wrong beside unknown values", async (kin
 /** Arguments of the contract that come later, with a value that is refused and the default that is not. */
 const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unknown, defaultValue?: unknown]>>>> = {
     host: {
-        addressPools: [[{ base: "10.0.0.0/8", size: 24 }]],
         sysctls: [{ "vm.swappiness": "1" }, {}],
         adopt: [true, false],
     },
@@ -184,7 +183,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         routes: [[{ to: "10.0.0.0/8", via: "172.20.0.9" }], []],
         extraHosts: [{ a: "10.0.0.1" }, {}],
         defaultHostAddress: ["127.0.0.1"],
-        addressPools: [[]],
     },
     sandbox: {
         hostname: ["db"],
@@ -291,7 +289,36 @@ test.each([
         { driver: "macvlan" },
         'driver: only "bridge" is supported yet. Docker\'s "overlay" is an OverlayNetwork here, "none" a Sandbox without endpoints, "host" comes as Sandbox.networkMode (got "macvlan").',
     ],
-    ["network", { subnet: undefined }, "subnet: is required (a text is expected)."],
+    [
+        "host",
+        { addressPools: [{ base: "10.0.0.0/8" }] },
+        "addressPools[0].size: is required (a prefix length in bits is expected).",
+    ],
+    [
+        "host",
+        { addressPools: [{ base: "10.0.0.0/8", size: 7 }] },
+        "addressPools[0].size: must be from /8, the whole base, to /30 (got 7).",
+    ],
+    [
+        "host",
+        {
+            addressPools: [
+                { base: "fd00::/48", size: 64 },
+                { base: "10.1.2.3/16", size: 24 },
+            ],
+        },
+        'addressPools[1].base: "10.1.2.3/16" has bits set behind its prefix; the network is 10.1.0.0/16.',
+    ],
+    [
+        "network",
+        { subnet: undefined, gateway: "172.20.0.1" },
+        "subnet: is required (is needed with gateway, ipRange and reserved, which are part of it).",
+    ],
+    [
+        "network",
+        { subnet: undefined, adopt: true },
+        "subnet: is required (is needed with existing and adopt: that of the network that is there).",
+    ],
     [
         "network",
         { subnet: "172.20.0.5/24" },
@@ -664,7 +691,6 @@ test("failures: name the resource and no property, because the engine would prin
     expect(failures.map(({ property }) => property)).toEqual(Array(failures.length).fill(""));
     expect(failures.map(({ reason }) => reason)).toEqual([
         'Network "x": host: is required (a Host is expected).',
-        'Network "x": subnet: is required (a text is expected).',
         'Network "x": mtu: must be at least 576 bytes (got 1).',
         'Network "x": nonsense: there is no such argument.',
         'Network "x": connection.privateKey: a text is expected.',

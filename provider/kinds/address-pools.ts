@@ -1,0 +1,83 @@
+import { z } from "zod";
+import { formatIpv4, parseIpv4Cidr } from "../model/address.js";
+import type { AddressPool, Connection } from "../model/connection.js";
+import { formatIpv6, isIpv6, parseIpv6Cidr } from "../model/ipv6.js";
+import type { NetworkObject } from "../model/object.js";
+import { Refusal } from "../model/refusal.js";
+import { lowestFreePart } from "../model/subnet-ranges.js";
+import type { BuildContext } from "./kind.js";
+import { cidr, known, shape } from "./schema.js";
+
+type Context = BuildContext<NetworkObject>;
+
+const lengthOf = (base: string) => Number(base.split("/")[1]);
+
+/** Where networks without a subnet take theirs from. */
+export const addressPools = z.array(
+    known(
+        shape({ base: cidr, size: z.int("a prefix length in bits is expected") }).superRefine(
+            ({ base, size }, context) => {
+                if (typeof base !== "string" || typeof size !== "number" || !base.includes("/")) return;
+                const [longest, most] = isIpv6(base) ? ["/126", 126] : ["/30", 30];
+                if (size >= lengthOf(base) && size <= most) return;
+                const message = `must be from /${lengthOf(base)}, the whole base, to ${longest}`;
+                context.addIssue({ code: "custom", path: ["size"], message, input: size });
+            },
+        ),
+    ),
+    "a list of { base, size } is expected",
+);
+
+/** The pools of a network's Host that have addresses of the family. */
+export function poolsOf(
+    inputs: Record<string, unknown>,
+    family: 4 | 6,
+    otherwise: AddressPool,
+): readonly AddressPool[] {
+    const { addressPools: given = [] } = (inputs["connection"] as Connection | undefined) ?? {};
+    const ofFamily = given.filter(({ base }) => isIpv6(base) === (family === 6));
+    return ofFamily.length > 0 ? ofFamily : [otherwise];
+}
+
+/** A part of 10.0.0.0/8 that routers, clouds and Docker do not hand out by default. */
+const defaultPool: AddressPool = { base: "10.176.0.0/12", size: 24 };
+
+const describe = (pools: readonly AddressPool[]) => pools.map(({ base, size }) => `${base} in /${size}s`).join(", ");
+
+/** The first subnet of the pools that overlaps no network, route or address of the host. @throws Refusal */
+export function chooseSubnet(inputs: Record<string, unknown>, { world, facts, key }: Context): string {
+    const pools = poolsOf(inputs, 4, defaultPool);
+    const taken = [
+        ...world.all("network").flatMap((other) => (other.key === key ? [] : parseIpv4Cidr(other.subnet))),
+        ...facts.addresses.map(({ range }) => range),
+        ...facts.routes.flatMap(({ destination }) => (destination.text === "0.0.0.0/0" ? [] : destination)),
+    ].map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) }));
+    for (const { base, size } of pools) {
+        const { first, last } = parseIpv4Cidr(base);
+        const cut = { whole: { first: BigInt(first), last: BigInt(last) }, step: 1n << BigInt(32 - size) };
+        const free = lowestFreePart(cut, taken);
+        if (free !== undefined) return `${formatIpv4(Number(free.first))}/${size}`;
+    }
+    throw new Refusal(
+        `the Host's address pools have no free subnet left (${describe(pools)}). Give the network a subnet, or the Host further addressPools.`,
+    );
+}
+
+/** As `chooseSubnet`, of IPv6. @throws Refusal */
+export function chooseIpv6Subnet(pools: readonly AddressPool[], { world, facts, key }: Context): string {
+    const taken = [
+        ...world
+            .all("network")
+            .flatMap((other) =>
+                other.key === key || other.ipv6 === undefined ? [] : parseIpv6Cidr(other.ipv6.subnet),
+            ),
+        ...(facts.ipv6?.subnets ?? []).map(({ range }) => range),
+    ];
+    for (const { base, size } of pools) {
+        const free = lowestFreePart({ whole: parseIpv6Cidr(base), step: 1n << BigInt(128 - size) }, taken);
+        if (free !== undefined) return `${formatIpv6(free.first)}/${size}`;
+    }
+    throw new Refusal(
+        `the Host's address pools have no free IPv6 subnet left (${describe(pools)}). Give the network an IPv6 subnet, or the Host further addressPools.`,
+    );
+}
