@@ -125,10 +125,19 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
     if (free === undefined) {
         throw new Refusal(
             `network "${network.name}" has no free address left in ${network.ipRange ?? network.subnet}: ` +
-                `${others.length} are in use. Use a larger subnet or ipRange, or remove endpoints.`,
+                `${listHolders(others)} Use a larger subnet or ipRange, or remove endpoints.`,
         );
     }
     return free;
+}
+
+const namedHolders = 5;
+
+/** Who has the addresses, the first few by name. */
+function listHolders(others: readonly EndpointObject[]): string {
+    const names = others.slice(0, namedHolders).map((other) => describeObject(other));
+    const more = others.length > namedHolders ? ` and ${others.length - namedHolders} more` : "";
+    return `${others.length} are in use${names.length === 0 ? "" : `, by ${names.join(", ")}${more}`}.`;
 }
 
 function chooseMac(inputs: EndpointInputs, ipv4Address: string, network: NetworkObject, context: Context): string {

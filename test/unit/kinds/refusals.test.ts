@@ -328,7 +328,7 @@ test("endpoint: when no address is left, the sentence says where and how many ar
     for (const name of ["a", "b"]) world = endpoint(world, name, "tiny");
     expect(() => endpoint(world, "c", "tiny")).toThrow(
         new Refusal(
-            'network "tiny" has no free address left in 10.0.0.2-10.0.0.3: 2 are in use. Use a larger subnet or ipRange, or remove endpoints.',
+            'network "tiny" has no free address left in 10.0.0.2-10.0.0.3: 2 are in use, by endpoint "a-tiny" of stack shop/dev, endpoint "b-tiny" of stack shop/dev. Use a larger subnet or ipRange, or remove endpoints.',
         ),
     );
 });
