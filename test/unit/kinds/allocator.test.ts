@@ -74,12 +74,12 @@ function step(world: World, books: Books, { network: n, sandbox: s, what, host }
     }
     const after = endpoint(world, `s${s}`, at.name, args);
     const made = after.get("endpoint", keyOf("endpoint", `s${s}-${at.name}`)) as EndpointObject;
-    expect(made.ipv4Address).toBe(`${prefix}.${wanted}`);
+    if (made.ipv4Address !== `${prefix}.${wanted}`) expect(made.ipv4Address).toBe(`${prefix}.${wanted}`);
     book.set(s, wanted);
     return after;
 }
 
-test("allocator: 100,000 random operations give each the address it has to have, none twice, none leaked, none outside", () => {
+test("allocator: 100,000 random operations give each the address it has to have, none twice, none leaked, none outside", { timeout: 300_000 }, () => {
     let count = 0;
     const property = fc.property(fc.array(operation, { minLength: operations, maxLength: operations }), (steps) => {
         const books: Books = networks.map(() => new Map());
