@@ -79,7 +79,9 @@ function step(world: World, books: Books, { network: n, sandbox: s, what, host }
     return after;
 }
 
-test("allocator: 100,000 random operations give each the address it has to have, none twice, none leaked, none outside", { timeout: 300_000 }, () => {
+test("allocator: 100,000 random operations give each the address it has to have, none twice, none leaked, none outside", {
+    timeout: 300_000,
+}, () => {
     let count = 0;
     const property = fc.property(fc.array(operation, { minLength: operations, maxLength: operations }), (steps) => {
         const books: Books = networks.map(() => new Map());
