@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { compare, type InputRules } from "./compare.js";
-import type { Host } from "./host/host.js";
+import type { Description, Host } from "./host/host.js";
+import { identityDirectory, wireguardKeyPath } from "./kernel/identity.js";
 import { hostSchema } from "./kinds/host.js";
 import { type Leavings, letGo } from "./kinds/let-go.js";
 import { routeTo } from "./kinds/overlay-tunnel.js";
@@ -52,8 +53,7 @@ function commandLogin(login: Hop): Props {
     return { host: host ?? "localhost", port, user, privateKey, privateKeyPassword, password, agentSocketPath };
 }
 
-async function outputsOf(host: Host, inputs: Props, generation: string): Promise<Props> {
-    const { facts } = host;
+function outputsOf({ facts }: Host, known: Description, inputs: Props, generation: string): Props {
     const owner = inputs["owner"] as Owner;
     const id = formatId({ key: "host", generation, machineId: facts.machineId });
     const reference: ReferenceValue = {
@@ -73,12 +73,20 @@ async function outputsOf(host: Host, inputs: Props, generation: string): Promise
         machineId: facts.machineId,
         kernel: facts.kernel,
         nftables: facts.nftables,
-        capabilities: await host.capabilities(),
+        capabilities: known.capabilities,
+        identity: known.identity,
         commandConnection: commandConnection(connectionOf(inputs)),
         schemaVersion: 1,
         reference,
         drift: [],
     });
+}
+
+/** What encryption between hosts would miss; the next update makes it. */
+function identityDrift({ identity, capabilities }: Description): string[] {
+    if (identity === undefined) return [`folder ${identityDirectory} is missing`];
+    const lacksKey = identity.wireguardPublicKey === undefined && capabilities.includes("wg");
+    return lacksKey ? [`file ${wireguardKeyPath} is missing`] : [];
 }
 
 /** What the manifest still lists for a Host: a killed create is not in the state. What is retained stays. */
@@ -147,7 +155,7 @@ export const hostHandler: Handler = {
     async create(inputs) {
         const host = await sessionOf(connectionOf(inputs), bootMs);
         const generation = randomBytes(3).toString("hex");
-        const outs = await outputsOf(host, inputs, generation);
+        const outs = outputsOf(host, await host.describe("makes identity"), inputs, generation);
         return { id: formatId({ key: "host", generation, machineId: host.facts.machineId }), outs };
     },
 
@@ -158,12 +166,14 @@ export const hostHandler: Handler = {
         const host = await sessionOf(connectionOf(props));
         refuseOtherMachine(host, machineId);
         // What all objects of the machine share belongs to it; other Hosts of the same machine show it too.
-        const [outs, { driftOf }] = await Promise.all([outputsOf(host, props, generation), host.observe()]);
-        return { id, props: { ...outs, drift: driftOf("base") } };
+        const [known, { driftOf }] = await Promise.all([host.describe(), host.observe()]);
+        const drift = [...driftOf("base"), ...identityDrift(known)];
+        return { id, props: { ...outputsOf(host, known, props, generation), drift } };
     },
 
     async update(id, olds, news) {
         const { changed } = compare(olds, news, inputRules);
+        let { capabilities, identity } = olds as unknown as Description;
         if (changed.includes("drift") || changed.includes("cooperate")) {
             const host = await sessionOf(connectionOf(news));
             refuseOtherMachine(host, parseId(id).machineId);
@@ -173,6 +183,7 @@ export const hostHandler: Handler = {
                 repair: changed.includes("drift"),
                 decide: (world) => withCooperation(world, id, news["cooperate"] === true),
             });
+            if (changed.includes("drift")) ({ capabilities, identity } = await host.describe("makes identity"));
         }
         const { underlayAddress } = { ...olds, ...news } as Props;
         return {
@@ -185,6 +196,8 @@ export const hostHandler: Handler = {
                 cooperate: news["cooperate"],
                 addressPools: news["addressPools"],
                 commandConnection: commandConnection(connectionOf(news)),
+                capabilities,
+                identity,
                 drift: [],
             }),
         };
@@ -198,7 +211,8 @@ export const hostHandler: Handler = {
         refuseOtherMachine(host, machineId);
         await host.commit({
             ...signedBy("host", owner),
-            // Without any it costs nothing, and ends what a killed transaction left.
+            leavesHost: true,
+            // Without any it ends what a killed transaction left.
             repair: leftOvers(host.world(), id, owner).size > 0,
             decide: (world) => leftOvers(world, id, owner),
         });

@@ -1,4 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
+import type { HostIdentity } from "../provider/model/identity.js";
 import type { CommandConnection, ConnectionArgs } from "./connection.js";
 import { isBranded, readReference } from "./reference.js";
 import {
@@ -9,6 +10,8 @@ import {
     type ResourceOptions,
     type Unset,
 } from "./resource.js";
+
+export type { HostIdentity };
 
 export interface HostArgs extends CommonArgs {
     /** How the machine is reached; kept as one secret. In place, nothing runs on the host. */
@@ -89,6 +92,7 @@ const unset: Unset<Host> = {
     kernel: undefined,
     nftables: undefined,
     capabilities: undefined,
+    identity: undefined,
     commandConnection: undefined,
 };
 
@@ -113,6 +117,11 @@ export class Host extends LinuxnetResource<"host"> {
     /** Version of nftables. */
     declare readonly nftables: pulumi.Output<string>;
     declare readonly capabilities: pulumi.Output<Capabilities>;
+    /**
+     * What the host's peers in an encrypted segment know of it, without secrets. Undefined for a Host of an earlier
+     * version, until a refresh and an update.
+     */
+    declare readonly identity: pulumi.Output<HostIdentity | undefined>;
     /** The connection for `@pulumi/command`. A secret. */
     declare readonly commandConnection: pulumi.Output<CommandConnection>;
 

@@ -86,8 +86,10 @@ export class OverlayNetwork extends pulumi.ComponentResource {
             const peers = hosts
                 .filter(([peerName]) => peerName !== hostName)
                 .map(([peerName, peer]) => ({
+                    host: peer,
                     underlayAddress: peer.underlayAddress,
                     ipRange: range(peerName, "ipRange"),
+                    identity: peer.identity,
                 }));
             new OverlayTunnel(child, { ...ofTunnel, network, peers } as OverlayTunnelArgs, { parent: this });
             networks[hostName] = network;

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { RefValue } from "../provider/model/reference.js";
-import type { Host } from "./host.js";
+import type { Host, HostIdentity } from "./host.js";
 import type { Network } from "./network.js";
 import { connectionOf, follow, isBranded, type Many, projectMany, projectRef, type Ref } from "./reference.js";
 import {
@@ -47,6 +47,10 @@ export interface TunnelPeerArgs {
     underlayAddress: pulumi.Input<string>;
     /** The part of the subnet the machine's endpoints are in: CIDR or "first-last"; an array for both families. */
     ipRange?: Many<string>;
+    /** The machine, for messages. */
+    host?: Ref<Host>;
+    /** Its Host's output `identity`; required for encryption. */
+    identity?: pulumi.Input<HostIdentity | undefined>;
 }
 
 export interface RemoteEndpointArgs {
@@ -65,6 +69,8 @@ export interface TunnelPeerValue {
     readonly host?: RefValue;
     readonly underlayAddress: string;
     readonly ipRange?: string | string[];
+    /** Only with encryption. */
+    readonly identity?: HostIdentity;
 }
 
 const definition = {
@@ -141,10 +147,14 @@ function projectPeer(peer: unknown, at: string): unknown {
     return follow(peer, (known) => {
         if (known === undefined || typeof known === "string") return known;
         if (typeof known === "object" && known !== null && !pulumi.Resource.isInstance(known) && !("kind" in known)) {
-            return known;
+            const { host } = known as TunnelPeerArgs;
+            return host === undefined ? known : { ...known, host: projectRef(`${at}.host`, ["host"], host) };
         }
         const host = projectRef(at, ["host"], known);
-        if (isBranded(known, "host")) return { host, underlayAddress: (known as unknown as Host).underlayAddress };
+        if (isBranded(known, "host")) {
+            const { underlayAddress, identity } = known as unknown as Host;
+            return { host, underlayAddress, identity };
+        }
         throw new Error(
             `${at}: a reference to a Host has no underlay address. Use Host.get(name, reference, { connection }) first.`,
         );

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type Item, observe } from "../kernel/item.js";
+import { isEqual } from "../model/equal.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { confirmChange, confirmTimeoutOf } from "./confirmation.js";
@@ -13,6 +14,8 @@ import { ConnectionError } from "./shell.js";
 import { mayBeOurs, refuseListeners, refuseTaken } from "./taken.js";
 import { exits, renderTransaction } from "./transaction.js";
 import { differenceAfter } from "./verify.js";
+
+type State = Pick<Manifest, "generation" | "identity">;
 
 interface Pending {
     readonly operation: Operation;
@@ -51,15 +54,17 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
         const until = Date.now() + lockTimeoutMs;
         let lockWaitMs = Math.min(patienceMs, lockTimeoutMs);
         for (;;) {
-            const { world, generation, isUnfinished } = session.manifest;
-            const drafted = draft(operations, world, { ...session.facts, busyPorts }, meaning, repair);
+            const { world, generation, isUnfinished, identity } = session.manifest;
+            const own = identity === undefined ? {} : { identity };
+            const drafted = draft(operations, world, { ...session.facts, ...own, busyPorts }, meaning, repair);
             const { worldAfter, changed, after, fragments } = drafted;
+            const leavesHost = drafted.leavesHost && identity !== undefined;
             let { before } = drafted;
             let isRebuildable = true;
             if (repair) {
                 const ours = mayBeOurs(before, after);
                 const snapshot = await session.look(ours);
-                if (session.manifest.generation !== generation) continue;
+                if (!isSameState(session.manifest, { generation, identity })) continue;
                 before = observe(ours, snapshot);
                 isRebuildable = [...fragments.keys()].every((key) => snapshot.paths.has(fragmentPath(key)));
             }
@@ -70,12 +75,15 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 worldBefore: world,
                 generationBefore: generation,
                 generationAfter,
+                identity,
+                leavesHost,
                 owner,
                 lockWaitMs,
                 waivedPorts,
                 confirmTimeoutMs: confirmTimeoutOf(session.connection),
             });
-            if (rendered.isEmpty && isRebuildable && sameObjects(changed, world, worldAfter) && !isUnfinished) return;
+            const isSame = rendered.isEmpty && sameObjects(changed, world, worldAfter);
+            if (isSame && isRebuildable && !isUnfinished && !leavesHost) return;
             const result = await session.run(rendered.script);
             const sections = parseSections(result.stdout);
             const leftMs = until - Date.now();
@@ -85,6 +93,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                         world: worldAfter,
                         generation: worldAfter.objects.size === 0 ? "0" : generationAfter,
                         isUnfinished: false,
+                        identity: leavesHost ? undefined : identity,
                     };
                     refuseDifference(rendered.touched, result.stdout);
                     return;
@@ -135,14 +144,14 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
      */
     async function applyOrRepair(operations: readonly Operation[]): Promise<void> {
         const repair = operations.some((operation) => operation.repair);
-        const { generation } = session.manifest;
+        const { manifest } = session;
         try {
             await apply(operations, repair);
         } catch (error) {
             if (error instanceof TransactionFailed && !repair) return apply(operations, true);
-            if (!(error instanceof Refusal) || session.manifest.generation !== generation) throw error;
+            if (!(error instanceof Refusal) || !isSameState(manifest, session.manifest)) throw error;
             await session.look([]);
-            if (session.manifest.generation === generation) throw error;
+            if (isSameState(manifest, session.manifest)) throw error;
             await apply(operations, repair);
         }
     }
@@ -182,6 +191,11 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
 function alone(member: Pending, error: unknown): Pending {
     const repair = member.operation.repair || error instanceof TransactionFailed;
     return { ...member, operation: { ...member.operation, repair } };
+}
+
+/** Nobody changed the objects, and the host neither booted nor became another one to its peers. */
+function isSameState(a: State, b: State): boolean {
+    return a.generation === b.generation && isEqual(a.identity, b.identity);
 }
 
 function sameObjects(keys: Iterable<string>, before: World, after: World): boolean {

@@ -20,6 +20,8 @@ export interface Operation {
     readonly owner: string;
     /** Look at the kernel first instead of trusting the manifest. */
     readonly repair: boolean;
+    /** The host's identity goes too, unless objects are left on it. */
+    readonly leavesHost?: boolean;
     /** Pure; asked again when somebody else was faster. @throws Refusal */
     decide(world: World, facts: HostFacts): Change;
     /** Told, in words, when it waits for a lock that another program holds. */
@@ -35,6 +37,8 @@ export interface Draft {
     readonly after: readonly Item[];
     /** Restore texts that differ from what the host has, by key; after a repair all that say something. */
     readonly fragments: ReadonlyMap<string, string>;
+    /** The host's identity goes with its last object. */
+    readonly leavesHost: boolean;
 }
 
 /** Works out one transaction for several operations, each on what the one before it leaves. Pure. @throws Refusal */
@@ -73,5 +77,6 @@ export function draft(
         const isOlder = key === "base" && base !== world.base;
         if (isOlder || (repair && text !== "") || text !== renderFragment(itemsBefore)) fragments.set(key, text);
     }
-    return { worldAfter, changed, before, after, fragments };
+    const leavesHost = worldAfter.objects.size === 0 && operations.some((operation) => operation.leavesHost);
+    return { worldAfter, changed, before, after, fragments, leavesHost };
 }

@@ -43,7 +43,7 @@ ${printManifest}
 echo '@@ missing'
 for t in ${Object.keys(required).join(" ")}; do command -v $t >/dev/null || echo $t; done
 echo '@@ tools'
-for t in conntrack aardvark-dns; do command -v $t >/dev/null && echo $t; done
+for t in conntrack aardvark-dns wg; do command -v $t >/dev/null && echo $t; done
 if [ -d /run/systemd/system ]; then echo systemd; fi
 echo '@@ machine-id'
 id=

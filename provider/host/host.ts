@@ -1,11 +1,15 @@
+import { randomBytes } from "node:crypto";
+import { makeIdentity, parseIdentity, printIdentity } from "../kernel/identity.js";
 import { type Item, observe } from "../kernel/item.js";
 import type { Snapshot } from "../kernel/snapshot.js";
 import type { Connection } from "../model/connection.js";
+import type { HostIdentity } from "../model/identity.js";
 import type { HostFacts, World } from "../model/world.js";
 import { createCommitter } from "./commit.js";
 import type { Meaning, Operation } from "./draft.js";
 import { capabilitiesScript, parseCapabilities } from "./facts.js";
 import { fragmentPath, renderFragment } from "./manifest.js";
+import { parseSections } from "./sections.js";
 import { openSession } from "./session.js";
 import { describeDifference } from "./verify.js";
 
@@ -13,6 +17,14 @@ export interface Observation {
     readonly world: World;
     /** What the kernel shows other than the object should have, in words; empty: nothing. "base" is what all objects share. */
     driftOf(key: string): readonly string[];
+}
+
+/** What is asked of a host for its own resource. */
+export interface Description {
+    /** What its kernel and tools can do. */
+    readonly capabilities: readonly string[];
+    /** Absent: nobody made it yet, or it is lost. */
+    readonly identity?: HostIdentity;
 }
 
 export interface Host {
@@ -31,7 +43,8 @@ export interface Host {
     forget(): void;
     /** Reads what the kernel shows of the items. */
     look(items: readonly Item[]): Promise<Snapshot>;
-    capabilities(): Promise<readonly string[]>;
+    /** @param makes what is missing of its identity is made */
+    describe(makes?: "makes identity"): Promise<Description>;
     /** Scripts sent since the host was opened; each is one round trip. */
     roundTrips(): number;
     close(): void;
@@ -101,9 +114,13 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
             if (!isLooking) observation = undefined;
         },
         look: session.look,
-        async capabilities() {
-            const { stdout } = await session.run(capabilitiesScript);
-            return [...parseCapabilities(stdout), ...facts.capabilities];
+        async describe(makes) {
+            const made = makes === undefined ? "" : makeIdentity(randomBytes(16).toString("hex"));
+            const { stdout } = await session.run(`${capabilitiesScript}${printIdentity}${made}print_identity\n`);
+            const identity = parseIdentity(parseSections(stdout).get("identity"));
+            session.manifest = { ...session.manifest, identity };
+            const capabilities = [...new Set([...parseCapabilities(stdout), ...facts.capabilities])];
+            return { capabilities, ...(identity === undefined ? {} : { identity }) };
         },
         roundTrips: () => session.roundTrips,
         close: session.close,

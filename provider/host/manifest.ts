@@ -1,4 +1,6 @@
+import { identityDirectory, parseIdentity, printIdentity } from "../kernel/identity.js";
 import { type Item, rankOf, typeOf } from "../kernel/item.js";
+import type { HostIdentity } from "../model/identity.js";
 import type { BaseObject, HostObject } from "../model/object.js";
 import { World } from "../model/world.js";
 import { quote, renderKept } from "./quote.js";
@@ -15,10 +17,13 @@ export interface Manifest {
     readonly generation: string;
     /** A transaction runs, or was killed: whoever gets the lock next ends it, even if he has nothing else to do. */
     readonly isUnfinished: boolean;
+    /** Absent: no Host made one yet, or the last one took it along. */
+    readonly identity?: HostIdentity | undefined;
 }
 
 /** Shell function `print_manifest`. The token comes first: objects that are newer than it are found out at commit. */
-export const printManifest = `print_manifest() {
+export const printManifest = `${printIdentity}print_manifest() {
+    print_identity
     echo '@@ generation'
     g=0
     if [ -s ${manifestDirectory}/generation ]; then read -r g <${manifestDirectory}/generation; fi
@@ -50,6 +55,7 @@ export function parseManifest(sections: ReadonlyMap<string, string>): Manifest {
         world: new World(objects, base),
         generation: sections.get("generation")?.trim() || "0",
         isUnfinished: sections.get("unfinished")?.trim() === "yes",
+        identity: parseIdentity(sections.get("identity")),
     };
 }
 
@@ -88,17 +94,22 @@ const maximumFsyncs = 32;
 /** Files of a change that never came to its end; the next one would publish them. */
 export const dropPreparedFiles = `rm -f ${manifestDirectory}/new/*`;
 
-/** @param fragments what the restore script needs of objects whose items changed, by key */
+/**
+ * @param fragments what the restore script needs of objects whose items changed, by key
+ * @param leavesHost the host's identity goes with its last object
+ */
 export function renderManifestChange(
     before: World,
     after: World,
     changed: Iterable<string>,
     fragments: ReadonlyMap<string, string>,
     generation: string,
+    leavesHost = false,
 ): ManifestChange {
     const directory = manifestDirectory;
     if (after.objects.size === 0) {
-        const removal = `rm -rf ${directory}/objects ${directory}/new ${directory}/generation`;
+        const identity = leavesHost ? ` ${identityDirectory}` : "";
+        const removal = `rm -rf ${directory}/objects ${directory}/new ${directory}/generation${identity}`;
         // The folder may be gone: when the transaction that ended it was cut off behind its last step.
         const finish = [removal, `[ ! -d ${directory} ] || sync ${directory}`];
         return { prepare: [], settle: [], finish, resume: finish.map((line) => `${line} || return 1`) };

@@ -1,7 +1,9 @@
+import { identityDirectory, raiseEpoch } from "../kernel/identity.js";
 import { type Claim, type Item, typeOf } from "../kernel/item.js";
 import type { Line } from "../kernel/line.js";
 import { type Plan, plan } from "../kernel/plan.js";
 import { recoverScript } from "../kernel/restore.js";
+import type { HostIdentity } from "../model/identity.js";
 import type { World } from "../model/world.js";
 import { renderConfirmation } from "./confirmation.js";
 import {
@@ -32,6 +34,10 @@ export interface Transaction {
     readonly fragments: ReadonlyMap<string, string>;
     readonly generationBefore: string;
     readonly generationAfter: string;
+    /** The host's own, that the items were worked out with. */
+    readonly identity?: HostIdentity | undefined;
+    /** The host's identity goes with its last object. */
+    readonly leavesHost?: boolean;
     /** Who holds the lock meanwhile, for others who wait. */
     readonly owner: string;
     /** How long this script waits for the lock before it gives up. */
@@ -158,8 +164,10 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
         changed,
         transaction.fragments,
         generationAfter,
+        transaction.leavesHost,
     );
     const undo = renderUndo(plan(after, before), manifestChange);
+    const { id = "", epoch = "" } = transaction.identity ?? {};
     const orFail = (line: string) => `${line} || fail manifest`;
     const mustConfirm = steps.touched.some((item) => typeOf(item).mayLockOut?.(item));
     const confirmation = mustConfirm
@@ -188,6 +196,7 @@ umask 022
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 export PATH LC_ALL
 ${printManifest}
+${raiseEpoch}
 ${renderLock(transaction.owner, transaction.lockWaitMs)}
 fail() {
     echo "@@ failed"
@@ -199,7 +208,12 @@ fail() {
 }
 g=0
 if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
-if [ -n "$recovered" ] || [ "$g" != ${quote(generationBefore)} ]; then print_manifest; exit ${exits.stale}; fi
+i=
+if [ -s ${identityDirectory}/id ]; then read -r i <${identityDirectory}/id; fi
+raise_epoch || { echo '@@ failed'; echo identity; exit ${exits.failed}; }
+if [ -n "$recovered" ] || [ "$g $i $e" != ${quote(`${generationBefore} ${id} ${epoch}`)} ]; then
+    print_manifest; exit ${exits.stale}
+fi
 ${renderClaims(steps.added, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo

@@ -1,3 +1,5 @@
+import { identityDirectory, raiseEpoch } from "./identity.js";
+
 /**
  * Ends what a killed transaction left, under the host lock; `$r` is the folder of lock and undo. The stage is the last
  * line of its file, which is only appended to; at stage 0 nothing was done yet, and the undo may be half written. An undo
@@ -15,7 +17,7 @@ fi
  * Goes up with every change of the script, a unit or the base ruleset: a host that has older ones gets these with its next
  * operation. A set or map of the ruleset keeps its type for good, nft cannot change it in place.
  */
-export const restoreVersion = 4;
+export const restoreVersion = 5;
 
 /**
  * Puts back everything that the manifest of a host says, in one pass and without Pulumi. The fragments beside the objects
@@ -45,6 +47,7 @@ while :; do
     if [ $r/lock -ef /proc/self/fd/9 ]; then break; fi
 done
 ${recoverScript}if [ ! -f $d/objects/base.json ]; then rm -rf $r; echo 'linuxnet: nothing to restore'; exit 0; fi
+${raiseEpoch}raise_epoch || echo 'linuxnet: the boot could not be counted: ${identityDirectory}/epoch' >&2
 t=$(mktemp -d $r/restore.XXXXXX) || exit 1
 trap 'rm -rf $t' EXIT
 # Listed under the lock: the tables are replaced, so an object that came meanwhile must not be missing. Lines without

@@ -18,6 +18,7 @@ import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { ForeignRoute, HostFacts, World } from "../model/world.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5), counted from the inner frame's payload. */
@@ -25,7 +26,7 @@ const vxlanOverhead = 50;
 const maximumAddresses = 4096;
 
 const peer = shape(
-    { host: ref("host").optional(), underlayAddress: ipv4, ipRange: addressRange },
+    { underlayAddress: ipv4, ipRange: addressRange, ...peerIdentity },
     "{ underlayAddress, ipRange } is expected: each host owns a range",
 );
 
@@ -42,7 +43,7 @@ const schema = shape({
     mtu: mtu.optional(),
     adopt,
     labels,
-});
+}).overwrite(withNeededIdentity);
 
 interface TunnelInputs {
     readonly network: RefValue;

@@ -1,4 +1,5 @@
 import type { AddressRange, Ipv4Range } from "./address.js";
+import type { HostIdentity } from "./identity.js";
 import { LayeredMap } from "./layered-map.js";
 import {
     type BaseObject,
@@ -87,6 +88,8 @@ export interface HostFacts {
     readonly kernel: string;
     readonly nftables: string;
     readonly capabilities: readonly string[];
+    /** As it was when the transaction was worked out, which does not happen where it is another one by then. */
+    readonly identity?: HostIdentity;
     readonly addresses: readonly ForeignAddress[];
     readonly routes: readonly ForeignRoute[];
     /** IPv4 forwarding per foreign interface. */

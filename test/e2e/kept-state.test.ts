@@ -52,7 +52,7 @@ test.each(kept)("kept state of $name: is refreshed, updated and destroyed by thi
     await project.pulumi("refresh", "--yes", "--skip-preview", "--stack", "test");
     const drift = (await resources()).flatMap(({ outputs }) => outputs?.drift ?? []);
     const isNew =
-        /has other rules than this version writes$|(of same_sandbox in|chain direct of|^counter \S+ of) table inet linuxnet is missing$/;
+        /has other rules than this version writes$|(of same_sandbox in|chain direct of|^counter \S+ of) table inet linuxnet is missing$|^folder \S+identity is missing$/;
     expect(drift.filter((text) => !isNew.test(text))).toEqual([]);
     expect(await snapshotHost(host)).toEqual(restored);
     await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");

@@ -13,7 +13,7 @@ export type HostState = {
     readonly neighbours: readonly string[];
     readonly tables: Readonly<Record<string, unknown>>;
     readonly sysctls: readonly string[];
-    /** File below /var/lib/linuxnet -> its content without what changes with each creation. */
+    /** File below /var/lib/linuxnet, but for the host's identity -> its content without what changes with each creation. */
     readonly files: Readonly<Record<string, unknown>>;
     /** What is left of a transaction: nothing, at any time. */
     readonly leftOvers: string;
@@ -30,7 +30,7 @@ section neigh; ip -j neigh show nud permanent
 section fdb; bridge -j fdb show
 section nft; nft -j -s list ruleset
 section sysctl; cd /proc/sys && grep -s . net/ipv4/conf/*/forwarding net/ipv4/conf/l[a-z]*/route_localnet net/ipv4/conf/l[a-z]*/send_redirects
-section files; cd /var/lib/linuxnet 2>/dev/null && find . -type f | sort | while read -r f; do echo "@ $f"; cat "$f"; done
+section files; cd /var/lib/linuxnet 2>/dev/null && find . -path ./identity -prune -o -type f -print | sort | while read -r f; do echo "@ $f"; cat "$f"; done
 section left; if [ -f /run/linuxnet/undo ]; then cat /run/linuxnet/undo; fi
 exit 0`;
 

@@ -94,8 +94,8 @@ test("ipv6: networks of two families are closed to each other and to the outside
 });
 
 test("ipv6: comes to a network in place, with a prefix of the host's own, and goes again", async () => {
-    const before = await snapshotHost(bed.host);
     await using stack = await openStack(bed.host);
+    const before = await snapshotHost(bed.host);
     const front = await stack.network("front", { subnet: "172.20.0.0/24" });
     const web = await stack.join("web", front);
     const api = await stack.join("api", front);

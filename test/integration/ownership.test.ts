@@ -221,12 +221,13 @@ test("ownership: /run/netns goes with the last object only where no others are i
 
 test("ownership: what the last object put back is found again by the next first one, in one run", async () => {
     await using stack = await openStack(bed.host);
+    const before = await snapshotHost(bed.host);
     const front = await stack.network("front", { subnet: "172.20.0.0/24" });
     const state = await readHostState(bed.host);
     // A run that finds it all there, takes it out and makes it anew.
     await reconnect();
     await front.delete();
-    await bed.expectAsBefore();
+    expect(await snapshotHost(bed.host)).toEqual(before);
     await stack.network("front", { subnet: "172.20.0.0/24" });
     expect(await readHostState(bed.host)).toEqual(state);
 });

@@ -123,7 +123,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
     "overlay-tunnel": {
         network,
         vni: 42,
-        peers: [{ host, underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24" }],
+        peers: [{ underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24" }],
         local: "192.0.2.10",
         port: 4790,
         mtu: 1400,

@@ -2,7 +2,14 @@ trap '' HUP INT PIPE TERM
 umask 022
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 export PATH LC_ALL
+print_identity() {
+    echo '@@ identity'
+    if [ -s /var/lib/linuxnet/identity/epoch ]; then
+        cat /var/lib/linuxnet/identity/id /var/lib/linuxnet/identity/epoch /var/lib/linuxnet/identity/wireguard.pub 2>/dev/null
+    fi
+}
 print_manifest() {
+    print_identity
     echo '@@ generation'
     g=0
     if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
@@ -14,6 +21,17 @@ print_manifest() {
         if [ -f "$f" ]; then cat /var/lib/linuxnet/objects/*.json; fi
         break
     done
+}
+
+raise_epoch() {
+    e= b=
+    [ -s /var/lib/linuxnet/identity/epoch ] || return 0
+    read -r e b </var/lib/linuxnet/identity/epoch
+    read -r boot </proc/sys/kernel/random/boot_id
+    if [ "$b" = "$boot" ]; then return 0; fi
+    e=$((e + 1))
+    (umask 077 && echo "$e $boot" >/var/lib/linuxnet/identity/epoch.new) && sync /var/lib/linuxnet/identity/epoch.new &&
+        mv -f /var/lib/linuxnet/identity/epoch.new /var/lib/linuxnet/identity/epoch && sync /var/lib/linuxnet/identity
 }
 
 r=/run/linuxnet
@@ -45,7 +63,12 @@ fail() {
 }
 g=0
 if [ -s /var/lib/linuxnet/generation ]; then read -r g </var/lib/linuxnet/generation; fi
-if [ -n "$recovered" ] || [ "$g" != a1 ]; then print_manifest; exit 75; fi
+i=
+if [ -s /var/lib/linuxnet/identity/id ]; then read -r i </var/lib/linuxnet/identity/id; fi
+raise_epoch || { echo '@@ failed'; echo identity; exit 77; }
+if [ -n "$recovered" ] || [ "$g $i $e" != 'a1  ' ]; then
+    print_manifest; exit 75
+fi
 
 s=0; echo $s >$r/stage
 printf '%s' 'if [ $s -ge 4 ]; then
