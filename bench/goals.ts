@@ -3,7 +3,7 @@ export interface Goal {
     readonly title: string;
     readonly measured: number;
     readonly limit: number;
-    readonly unit: "x" | "ms" | "trips";
+    readonly unit: "x" | "ms" | "trips" | "pairs";
 }
 
 const format = ({ unit }: Goal, value: number) =>

@@ -5,32 +5,20 @@ import { type EngineTimes, measureEngine } from "./engine.js";
 import { measureEntry } from "./entry.js";
 import { type Goal, renderGoals } from "./goals.js";
 import { measureGrowth } from "./growth.js";
-import { load } from "./measure.js";
 import { measureOperations, type OperationCost, type Verb } from "./operations.js";
+import { benchOverlay } from "./overlay/section.js";
 import { measurePeers } from "./peers/compare.js";
 import { type Crowded, measureCrowded } from "./ports/crowded.js";
 import { measurePolicies, type PolicyCost } from "./ports/policies.js";
 import { measurePublishing, type PublishTimes } from "./ports/publish.js";
 import { renderCrowded, renderPolicies, renderPublishing } from "./ports/tables.js";
 import type { KindName } from "./provider-calls.js";
+import { type Options, say, title } from "./report.js";
+import { benchScale } from "./scale/section.js";
 import { renderDirect, renderEngine, renderOperations } from "./tables.js";
 
-const sections = ["entry", "operations", "growth", "ports", "direct", "engine"] as const;
+const sections = ["entry", "operations", "growth", "ports", "direct", "engine", "overlay", "scale"] as const;
 type Section = (typeof sections)[number];
-
-interface Options {
-    readonly quick?: boolean;
-    readonly large?: boolean;
-    readonly peers?: boolean;
-}
-
-const say = (text: string) => process.stdout.write(`${text}\n`);
-const startedAt = Date.now();
-
-function title(text: string): void {
-    const seconds = ((Date.now() - startedAt) / 1000).toFixed(0);
-    say(`\n${text}  [${seconds} s, load ${load()}]`);
-}
 
 function benchEntry(): Goal[] {
     title("Loading, milliseconds in a fresh process");
@@ -181,6 +169,8 @@ async function bench(wanted: readonly Section[], options: Options): Promise<void
     if (isWanted("ports")) goals.push(...(await benchPorts(options)));
     if (isWanted("direct")) goals.push(...(await benchDirect(options)));
     if (isWanted("engine")) goals.push(...(await benchEngine(options)));
+    if (isWanted("overlay")) goals.push(...(await benchOverlay(options)));
+    if (isWanted("scale")) goals.push(...(await benchScale(options)));
     title("Done");
     say(renderGoals(goals));
 }
@@ -190,6 +180,10 @@ new Command("npm run bench --")
     .argument("[sections...]", `what to measure: ${sections.join(", ")} (default: all)`)
     .addOption(new Option("--quick", "small numbers, a minute"))
     .addOption(new Option("--large", "also 1,000 endpoints through the engine, without checkpoints"))
+    .addOption(new Option("--hosts <numbers>", "how many hosts the section scale has, in turn (default: 2,5,10,20,50)"))
+    .addOption(
+        new Option("--vm", "the section overlay also with both ciphers, in virtual machines, which takes minutes"),
+    )
     .addOption(
         new Option("--peers", "Ansible also with 200 endpoints and netavark with 500 ports, which takes minutes"),
     )

@@ -22,7 +22,8 @@ export async function ensureTools(name, args) {
         throw problem(
             `npm run ${name === "vm" ? "test:vm" : name} makes network namespaces and needs Linux; npm run demo -- --host user@machine does not.`,
         );
-    const needsMachines = name === "vm" || process.env["LINUXNET_LAB_DRIVER"] === "vm";
+    const needsMachines =
+        name === "vm" || (name === "bench" && args.includes("--vm")) || process.env["LINUXNET_LAB_DRIVER"] === "vm";
     const further = [...(name === "test" ? TEST_TOOLS : []), ...(needsMachines ? VM_TOOLS : [])];
     const tools = [...CLIENT_TOOLS, ...(needsHosts ? HOST_TOOLS : []), ...further];
     const missing = tools.filter((tool) => !isInstalled(tool));

@@ -37,7 +37,7 @@ END`);
     return { namespace: "plain", address: "10.77.0.2" };
 }
 
-export async function serveIperf(host: LabHost, sandbox: string, port: number): Promise<LabProcess> {
+export async function serveIperf(host: LabHost, sandbox: string | undefined, port: number): Promise<LabProcess> {
     const server = await host.spawn(["iperf3", "-s", "--forceflush", "-p", String(port)], { sandbox });
     await server.waitFor("listening");
     return server;

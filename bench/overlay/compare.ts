@@ -1,0 +1,41 @@
+import { createLab } from "../../lab/index.js";
+import { closeSessions } from "../../provider/sessions.js";
+import { layVxlan, layWireguard, layXfrm } from "./hand-made.js";
+import { layOurs, openBoth } from "./ours.js";
+import { underlayPath } from "./path.js";
+import { measurePaths, type Turn } from "./traffic.js";
+
+/** The bare underlay, a VXLAN by hand and ours, which has hosts to itself: its rules are on no other way. */
+export async function measureOverlay(isQuick: boolean): Promise<Turn[] | string> {
+    await using lab = await createLab({ hosts: 4 });
+    const [one, two, three, four] = lab.hosts;
+    const { exitCode } = await one.exec("command -v iperf3", { check: false });
+    if (exitCode !== 0) return "iperf3 is not installed here";
+    const ours = await layOurs(await openBoth([three, four]), { name: "ours", number: 90 });
+    const paths = [underlayPath([one, two]), await layVxlan([one, two]), ours.path];
+    const turns = await measurePaths(paths, [one], isQuick ? quick : { turns: 9, seconds: 3, pings: 5000 });
+    await closeSessions();
+    return turns;
+}
+
+const quick = { turns: 2, seconds: 1, pings: 1000 };
+
+/** The same with both ciphers, in two virtual machines: this machine's kernel may have neither. */
+export async function measureEncrypted(isQuick: boolean, onProgress: (text: string) => void): Promise<Turn[]> {
+    await using lab = await createLab({ hosts: 2, driver: "vm", onProgress });
+    const [one, two] = lab.hosts;
+    const hosts = [one, two] as const;
+    const both = await openBoth(hosts);
+    const plain = await layOurs(both, { name: "ours", number: 90 });
+    const ipsec = await layOurs(both, { name: "ours, ipsec", number: 91, encryption: "ipsec" });
+    const wireguard = await layOurs(both, { name: "ours, wireguard", number: 92, encryption: "wireguard" });
+    const paths = [
+        underlayPath(hosts),
+        ...[await layVxlan(hosts, { mtuBytes: plain.mtuBytes }), plain.path],
+        ...[await layXfrm(hosts, ipsec.mtuBytes), ipsec.path],
+        ...[await layWireguard(hosts, wireguard.mtuBytes), wireguard.path],
+    ];
+    const turns = await measurePaths(paths, hosts, isQuick ? quick : { turns: 7, seconds: 4, pings: 1000 });
+    await closeSessions();
+    return turns;
+}

@@ -1,0 +1,125 @@
+import type { LabMachine } from "../../lab/index.js";
+import { median, range } from "../measure.js";
+import { serveIperf } from "../ports/throughput.js";
+import type { Path } from "./path.js";
+
+/** What one way carries. */
+export interface PathSpeed {
+    readonly name: string;
+    /** Of one tcp connection. */
+    readonly gigabits: number;
+    /** Processor time of all kernels and programs that took part, for one gigabit. */
+    readonly cpuMsPerGigabit: number;
+    /** Microseconds there and back of a small udp packet. */
+    readonly p50: number;
+    readonly p99: number;
+}
+
+/** What was measured in one turn, way by way. */
+export type Turn = readonly PathSpeed[];
+
+const iperfPort = 5201;
+const echoPort = 7078;
+
+// Perl and not Node: a blocking recv(2) is timed to the microsecond, without an event loop between.
+const echo = `
+use Socket;
+socket(my $socket, PF_INET, SOCK_DGRAM, 0);
+bind($socket, sockaddr_in($ARGV[0], INADDR_ANY)) or die $!;
+$| = 1;
+print "ready\\n";
+while (1) { my $from = recv($socket, my $data, 64, 0); send($socket, $data, 0, $from) }
+`;
+const ping = `
+use Socket;
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
+my ($host, $port, $count) = @ARGV;
+socket(my $socket, PF_INET, SOCK_DGRAM, 0);
+connect($socket, sockaddr_in($port, inet_aton($host))) or die $!;
+setsockopt($socket, SOL_SOCKET, SO_RCVTIMEO, pack("qq", 5, 0));
+my @times;
+for (1 .. $count + 20) {
+    my $start = clock_gettime(CLOCK_MONOTONIC);
+    send($socket, "?", 0) or die $!;
+    defined recv($socket, my $data, 64, 0) or die "no answer: $!";
+    push @times, int((clock_gettime(CLOCK_MONOTONIC) - $start) * 1e7) / 10;
+}
+print join(" ", @times[20 .. $#times]);
+`;
+
+/** Milliseconds that the processors of a machine's kernel have worked (proc_stat(5): hundredths of seconds). */
+async function busyMs(machine: LabMachine): Promise<number> {
+    const { stdout } = await machine.exec("head -n1 /proc/stat");
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = stdout.split(/\s+/).slice(1).map(Number);
+    return 10 * (user + nice + system + irq + softirq);
+}
+
+/**
+ * All ways in turns.
+ * @param kernels a machine of each kernel that takes part: their processors are what the traffic costs
+ */
+export async function measurePaths(
+    paths: readonly Path[],
+    kernels: readonly LabMachine[],
+    { turns, seconds, pings }: { readonly turns: number; readonly seconds: number; readonly pings: number },
+): Promise<Turn[]> {
+    // They end with the lab.
+    for (const { hosts, namespaces } of paths) {
+        await serveIperf(hosts[1], namespaces[1], iperfPort);
+        const server = await hosts[1].spawn(["perl", "-e", echo, String(echoPort)], { sandbox: namespaces[1] });
+        await server.waitFor("ready");
+    }
+    const busy = async () => (await Promise.all(kernels.map(busyMs))).reduce((sum, each) => sum + each, 0);
+    const measure = async ({ name, hosts, namespaces, address }: Path): Promise<PathSpeed> => {
+        const place = { sandbox: namespaces[0], timeoutMs: 120_000 };
+        const echoed = await hosts[0].exec(["perl", "-e", ping, address, String(echoPort), String(pings)], place);
+        const times = echoed.stdout
+            .split(" ")
+            .map(Number)
+            .sort((a, b) => a - b);
+        const before = await busy();
+        const iperf = ["iperf3", "-J", "-t", String(seconds), "-c", address, "-p", String(iperfPort)];
+        const { end, error } = JSON.parse((await hosts[0].exec(iperf, place)).stdout);
+        if (error !== undefined) throw new Error(`iperf3, ${name}: ${error}`);
+        const gigabits = (8 * end.sum_received.bytes) / 1e9;
+        return {
+            name,
+            gigabits: end.sum_received.bits_per_second / 1e9,
+            cpuMsPerGigabit: ((await busy()) - before) / gigabits,
+            ...{ p50: quantile(times, 0.5), p99: quantile(times, 0.99) },
+        };
+    };
+    const all: Turn[] = [];
+    for (const turn of range(turns + 1)) {
+        const speeds: PathSpeed[] = [];
+        for (const path of paths) speeds.push(await measure(path));
+        // The first one fills caches and neighbour tables.
+        if (turn > 0) all.push(speeds);
+    }
+    return all;
+}
+
+function quantile(sorted: readonly number[], part: number): number {
+    return sorted[Math.floor(part * (sorted.length - 1))] ?? Number.NaN;
+}
+
+/** Medians over the turns. */
+export function typicalSpeeds(turns: readonly Turn[]): PathSpeed[] {
+    return (turns[0] ?? []).map(({ name }, i) => {
+        const of = (key: "gigabits" | "cpuMsPerGigabit" | "p50" | "p99") =>
+            median(turns.map((turn) => turn[i]?.[key] ?? Number.NaN));
+        return {
+            name,
+            gigabits: of("gigabits"),
+            cpuMsPerGigabit: of("cpuMsPerGigabit"),
+            p50: of("p50"),
+            p99: of("p99"),
+        };
+    });
+}
+
+/** Median of the throughput of one way / that of another, turn by turn. */
+export function throughputRatio(turns: readonly Turn[], name: string, beside: string): number {
+    const of = (turn: Turn, wanted: string) => turn.find((speed) => speed.name === wanted)?.gigabits ?? Number.NaN;
+    return median(turns.map((turn) => of(turn, name) / of(turn, beside)));
+}
