@@ -19,7 +19,7 @@ export function warnOfFirewalls(host: Host, object: HostObject): void {
             const found = describeFirewall(firewall, port);
             if (known.has(found)) continue;
             known.add(found);
-            const remedy = remedyFor(firewall, port).join("; ");
+            const remedy = remedyFor(firewall, port, object.kind === "overlay-tunnel").join("; ");
             tell(
                 object.owner.urn,
                 `${found}: a packet has to pass every firewall of a host. To let it pass, run there: ${remedy}`,

@@ -18,7 +18,7 @@ export function checkFirewalls({ otherFirewalls, world, ufwIsEnabled }: HostStat
                 name,
                 result: "problem",
                 found: describeFirewall(firewall, port),
-                remedy: [...remedyFor(firewall, port), ...lastingWords(firewall)],
+                remedy: [...remedyFor(firewall, port, tunnelPorts.length > 0), ...lastingWords(firewall)],
             }));
     });
     if (ufwIsEnabled && !otherFirewalls.some(({ product }) => product === "ufw")) {

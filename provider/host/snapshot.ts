@@ -3,6 +3,7 @@ import { observedFiles } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
 import { recoverScript } from "../kernel/restore.js";
+import { ownProtocol } from "../kernel/route.js";
 import type {
     FdbJson,
     LinkJson,
@@ -40,6 +41,11 @@ function sysctlsOf(items: readonly Item[]): Map<string, string[]> {
 }
 
 const keysOf = (keys: readonly string[]) => keys.map(quote).join(" ");
+
+/** The host's own routes may be very many; the kernel picks those that are ours, of both families. */
+const ownRoutes = `route show table all proto ${ownProtocol}`;
+
+const isOwnRoute = (item: Item) => item.type === "route" && item.netns === undefined;
 
 const namespaceShows = ["addr show", "route show table all type unicast", "rule show"];
 /** Of all families but rules, which are shown for one. */
@@ -111,7 +117,8 @@ export function readBackLines(items: readonly Item[], { tool, netns }: Pick<Grou
         if (item.type === "bridge" || item.type === "veth" || item.type === "vxlan") return [item.name];
         return item.type === "address" && item.netns === undefined ? [item.dev] : [];
     });
-    return [...new Set(names)].map((name) => `addr show dev ${name}`);
+    const shows = [...new Set(names)].map((name) => `addr show dev ${name}`);
+    return items.some(isOwnRoute) ? [...shows, ownRoutes] : shows;
 }
 
 /** Waits for a running transaction, and ends what a killed one left before anybody looks. */
@@ -156,6 +163,7 @@ export function snapshotScript(items: readonly Item[]): string {
         "echo '@@ routes'",
         "ip -4 -j route show table main proto kernel",
         ...(hasIpv6 ? ["ip -6 -j route show table main proto kernel"] : []),
+        ...(items.some(isOwnRoute) ? ["echo '@@ own routes'", `ip -j ${ownRoutes}`] : []),
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
             : []),
@@ -237,12 +245,9 @@ function parseTable(body: string | undefined): TableSnapshot {
     return { chains, elements, counters };
 }
 
-/** VXLAN entries come twice: where the device sends it (`dst`), and that the bridge knows it (`master`). */
+/** Of those that lead to another host. */
 function parseFdb(entries: readonly FdbJson[]): Set<string> {
-    const known = new Set(
-        entries.filter((entry) => entry.master !== undefined).map((entry) => `${entry.ifname} ${entry.mac}`),
-    );
-    const sent = entries.filter((entry) => entry.dst !== undefined && known.has(`${entry.ifname} ${entry.mac}`));
+    const sent = entries.filter((entry) => entry.dst !== undefined);
     return new Set(sent.map((entry) => `${entry.ifname} ${entry.mac} ${entry.dst}`));
 }
 
@@ -251,10 +256,13 @@ const linesOf = (body = "") => new Set(body.split("\n").filter((line) => line !=
 export function parseSnapshot(stdout: string): Snapshot {
     const sections = parseSections(stdout);
     const namespaces = new Map<string, NamespaceSnapshot>();
-    const hostLinks = parseJsonLines<LinkJson[]>(sections.get("links")).flat();
+    // What a transaction reads back stands in one section.
+    const shown = parseJsonLines<(LinkJson | RouteJson)[]>(sections.get("links")).flat();
+    const readBack = shown.filter((entry): entry is RouteJson => "dst" in entry);
     namespaces.set("", {
-        links: parseLinks(hostLinks),
+        links: parseLinks(shown.filter((entry): entry is LinkJson => "ifname" in entry)),
         ...(sections.has("routes") ? { routes: parseJsonLines<RouteJson[]>(sections.get("routes")).flat() } : {}),
+        ownRoutes: [...readBack, ...parseJsonLines<RouteJson[]>(sections.get("own routes")).flat()],
         rules: [],
         sysctls: parseSysctls(sections.get("sysctl")),
     });

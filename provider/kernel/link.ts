@@ -29,11 +29,11 @@ export interface VethItem extends Flaws {
     readonly alias: string;
 }
 
-/** A VXLAN device (RFC 7348) as a port of a bridge: no learning, forwarding entries are written by us. */
+/** A VXLAN device (RFC 7348) that is routed to, no port of a bridge: it floods nothing, and only hears. */
 export interface VxlanItem extends Flaws {
     readonly type: "vxlan";
     readonly name: string;
-    readonly bridge: string;
+    readonly mac: string;
     readonly vni: number;
     readonly local: string;
     readonly port: number;
@@ -238,39 +238,31 @@ export const vethType: ItemType<VethItem> = {
     },
 };
 
-/** ARP is answered from our neighbour entries and never crosses the underlay. */
-const tunnelFlags = { learning: false, neigh_suppress: true, flood: false, mcast_flood: false, bcast_flood: false };
-
-function setTunnelFlags(name: string): Line {
-    return ip(undefined, "link", "set", "dev", name, "type", "bridge_slave", ...setFlags(tunnelFlags));
-}
+/** What no entry of ours names goes nowhere: nothing is learnt, and there is no default to flood to. */
+const tunnelFlags = { learning: false };
 
 export const vxlanType: ItemType<VxlanItem> = {
     key: (item) => `link ${item.name}`,
-    // Not the bridge: it leaves its ports behind.
     parents: () => [],
     claims: (item) => [{ path: `/sys/class/net/${item.name}`, what: `interface "${item.name}"` }],
     add: (item) => [
         ip(
             undefined,
-            ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "type", "vxlan", "id", item.vni],
-            ...["local", item.local, "dstport", item.port, "nolearning"],
+            ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "address", item.mac, "type", "vxlan"],
+            ...["id", item.vni, "local", item.local, "dstport", item.port, "nolearning"],
         ),
-        ip(
-            undefined,
-            ...["link", "set", "dev", item.name, "master", item.bridge],
-            ...["addrgenmode", "none", "alias", item.alias, ...spared],
-        ),
-        setTunnelFlags(item.name),
+        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias, ...spared),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),
     change(from, to) {
-        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port) return undefined;
+        // One that learns, or is a port of a bridge, is made anew: what it learnt goes with it.
+        if (from.vni !== to.vni || from.local !== to.local || from.port !== to.port || from.flaws !== undefined)
+            return undefined;
         return [
-            setMtu(undefined, to.name, to.mtuBytes),
-            ip(undefined, "link", "set", "dev", to.name, "master", to.bridge, "alias", to.alias, ...spared, "up"),
-            setTunnelFlags(to.name),
+            ...(from.mtuBytes === to.mtuBytes ? [] : [setMtu(undefined, to.name, to.mtuBytes)]),
+            ...setMac(undefined, to.name, from.mac, to.mac),
+            ip(undefined, "link", "set", "dev", to.name, "alias", to.alias, ...spared, "up"),
         ];
     },
     observe(item, snapshot) {
@@ -279,16 +271,17 @@ export const vxlanType: ItemType<VxlanItem> = {
         const data = link.linkinfo?.info_data ?? {};
         const seen = {
             ...item,
-            bridge: link.master ?? "",
+            mac: link.address ?? "",
             vni: Number(data["id"]),
-            local: String(data["local"]),
+            local: String(data["local"] ?? data["local6"]),
             port: Number(data["port"]),
             mtuBytes: link.mtu ?? 0,
             alias: link.ifalias ?? "",
         };
         return withFlaws(seen, [
             ...(isUp(link) ? [] : ["it is down"]),
-            ...wrongFlags(link.linkinfo?.info_slave_data, tunnelFlags),
+            ...(link.master === undefined ? [] : [`it is a port of ${link.master}`]),
+            ...wrongFlags(data, tunnelFlags),
         ]);
     },
 };

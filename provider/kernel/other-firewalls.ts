@@ -133,6 +133,15 @@ export function exceptionInForward(
     return rules().map((rule) => ({ ...place, rule }));
 }
 
+/**
+ * Lets what the exceptions for bridges let out of a network go into its tunnels too; what comes out of one is for a bridge.
+ */
+export function exceptionForTunnels({ place }: Pick<OtherFirewall, "place">): FirewallException[] {
+    // A bridge's chain never meets what is routed.
+    if (place.chain.startsWith("bridge ")) return [];
+    return exceptionInForward({ place, uplinks: [] }, "lt+", false).slice(0, 1);
+}
+
 /** Lets the host receive UDP on a port; absent `from`: from everybody. */
 export function exceptionInInput(place: FirewallPlace, port: number, from?: string): FirewallException {
     const rule = (): string => {
@@ -205,11 +214,14 @@ export function describeFirewall({ product, where }: OtherFirewall, tunnelPort?:
 }
 
 /** Commands to be run on the host. */
-export function remedyFor(firewall: OtherFirewall, tunnelPort?: number): string[] {
+export function remedyFor(firewall: OtherFirewall, tunnelPort?: number, hasTunnels = false): string[] {
     const { place, uplinks } = firewall;
     const exceptions =
         tunnelPort === undefined
-            ? exceptionInForward({ place, uplinks: uplinks.length === 0 ? ["eth0"] : uplinks }, "ln+", true)
+            ? [
+                  ...exceptionInForward({ place, uplinks: uplinks.length === 0 ? ["eth0"] : uplinks }, "ln+", true),
+                  ...(hasTunnels ? exceptionForTunnels(firewall) : []),
+              ]
             : [exceptionInInput(place, tunnelPort)];
     const commands = exceptions.map(renderByHand);
     return place.tool === "firewalld" ? [[...commands, "firewall-cmd --reload"].join(" && ")] : commands;

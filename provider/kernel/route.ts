@@ -16,6 +16,12 @@ export interface AddressItem extends Flaws {
     readonly address: string;
 }
 
+/**
+ * What our routes in the host's own namespace are marked with (rtm_protocol in rtnetlink(7); nobody's, see rt_protos of
+ * iproute2), so that they are told from those of others, and read without them: a host may have very many.
+ */
+export const ownProtocol = 108;
+
 /** A route, ip-route(8). Identified by namespace, table and destination. */
 export interface RouteItem {
     readonly type: "route";
@@ -26,11 +32,15 @@ export interface RouteItem {
      * (fib_disable_ip). In IPv6 the interface.
      */
     readonly link: string;
+    /** Key of the host's own address that `source` is, where that is on another interface: the route goes with it too. */
+    readonly sourceLink?: string;
     /** "main" or a number. */
     readonly table: string;
     /** "default", which is IPv4's ("::/0" is IPv6's), or a network. */
     readonly to: string;
     readonly via?: string;
+    /** The gateway is behind the interface, whatever other routes say. */
+    readonly isOnLink?: true;
     readonly source?: string;
     /** In a namespace of others: one that is there is theirs, and never replaced. */
     readonly isShared?: true;
@@ -45,17 +55,15 @@ export interface RuleItem {
     readonly table: string;
 }
 
-/** A permanent neighbour of a bridge: answers ARP for an address on another host. */
+/** A permanent neighbour of a tunnel: the gateway that a route names, so that nobody asks for it. */
 export interface NeighbourItem {
     readonly type: "neighbour";
     readonly dev: string;
-    /** Key of the bridge's address: with its last one the kernel flushes its neighbours, permanent ones too. */
-    readonly link: string;
     readonly address: string;
     readonly mac: string;
 }
 
-/** Where a VXLAN device sends a MAC: `self` with the peer's address, `master` so that the bridge never floods it. */
+/** Where a VXLAN device sends a MAC. */
 export interface FdbItem {
     readonly type: "fdb";
     readonly dev: string;
@@ -118,13 +126,20 @@ function destinationOf({ dst, gateway = "" }: RouteJson): string {
     return dst === "default" && isIpv6(gateway) ? "::/0" : dst;
 }
 
+/** One address is shown without a prefix length. */
+const shownAs = (to: string) => to.replace(/(?<=\.\d+)\/32$|(?<=:.*)\/128$/, "");
+
 function tableOf(route: RouteJson): string {
     return String(route.table ?? "main");
 }
 
 export const routeType: ItemType<RouteItem> = {
     key: (item) => `route ${item.netns ?? ""} ${item.table} ${item.to}`,
-    parents: (item) => [item.link, ...inNamespace(item.netns)],
+    parents: (item) => [
+        item.link,
+        ...(item.sourceLink === undefined ? [] : [item.sourceLink]),
+        ...inNamespace(item.netns),
+    ],
     add: (item) => [
         ip(
             item.netns,
@@ -136,18 +151,28 @@ export const routeType: ItemType<RouteItem> = {
                 "dev",
                 item.dev,
             ],
+            ...(item.isOnLink ? ["onlink"] : []),
             ...(item.source === undefined ? [] : ["src", item.source]),
             ...["table", item.table],
+            ...(item.netns === undefined ? ["proto", ownProtocol] : []),
         ),
     ],
     remove: (item) => [ip(item.netns, "route", "del", item.to, "dev", item.dev, "table", item.table)],
     change: (_from, { isShared: _, ...to }) => routeType.add(to),
     observe(item, snapshot) {
-        const routes = snapshot.namespaces.get(item.netns ?? "")?.routes ?? [];
-        const route = routes.find((entry) => tableOf(entry) === item.table && destinationOf(entry) === item.to);
+        const inside = snapshot.namespaces.get(item.netns ?? "");
+        const routes = (item.netns === undefined ? inside?.ownRoutes : inside?.routes) ?? [];
+        const route = routes.find(
+            (entry) => tableOf(entry) === item.table && destinationOf(entry) === shownAs(item.to),
+        );
         if (route === undefined) return undefined;
         const { via: _via, ...rest } = item;
-        return { ...rest, dev: route.dev ?? "", ...(route.gateway === undefined ? {} : { via: route.gateway }) };
+        return {
+            ...rest,
+            dev: route.dev ?? "",
+            ...(route.gateway === undefined ? {} : { via: route.gateway }),
+            ...(item.source === undefined ? {} : { source: route.prefsrc ?? "" }),
+        };
     },
 };
 
@@ -172,7 +197,7 @@ export const ruleType: ItemType<RuleItem> = {
 
 export const neighbourType: ItemType<NeighbourItem> = {
     key: (item) => `neighbour ${item.dev} ${item.address}`,
-    parents: (item) => [item.link],
+    parents: (item) => [`link ${item.dev}`],
     add: (item) => [
         ip(undefined, "neigh", "replace", item.address, "lladdr", item.mac, "dev", item.dev, "nud", "permanent"),
     ],
@@ -185,14 +210,9 @@ export const neighbourType: ItemType<NeighbourItem> = {
 export const fdbType: ItemType<FdbItem> = {
     key: (item) => `fdb ${item.dev} ${item.mac}`,
     parents: (item) => [`link ${item.dev}`],
-    add: (item) => [
-        bridge("fdb", "replace", item.mac, "dev", item.dev, "self", "permanent", "dst", item.remote),
-        bridge("fdb", "replace", item.mac, "dev", item.dev, "master", "static"),
-    ],
-    remove: (item) => [
-        bridge("fdb", "del", item.mac, "dev", item.dev, "self", "dst", item.remote),
-        bridge("fdb", "del", item.mac, "dev", item.dev, "master"),
-    ],
-    change: (from, to) => [...fdbType.remove(from), ...fdbType.add(to)],
+    add: (item) => [bridge("fdb", "replace", item.mac, "dev", item.dev, "self", "permanent", "dst", item.remote)],
+    remove: (item) => [bridge("fdb", "del", item.mac, "dev", item.dev, "self", "dst", item.remote)],
+    // Replaces the only destination of a MAC (vxlan_fdb_replace).
+    change: (_from, to) => fdbType.add(to),
     observe: (item, snapshot) => (snapshot.fdb.has(`${item.dev} ${item.mac} ${item.remote}`) ? item : undefined),
 };

@@ -55,6 +55,8 @@ export interface NamespaceSnapshot {
     readonly links: ReadonlyMap<string, LinkJson>;
     /** Unicast routes; of the host itself only those that the kernel made with an address. Absent: they were not read. */
     readonly routes?: readonly RouteJson[];
+    /** Those of the host itself that are ours. */
+    readonly ownRoutes?: readonly RouteJson[];
     readonly rules: readonly RuleJson[];
     /** Values of the keys that were asked for. */
     readonly sysctls: ReadonlyMap<string, string>;

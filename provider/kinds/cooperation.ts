@@ -1,4 +1,10 @@
-import { exceptionInForward, exceptionInInput, hasException, mattersTo } from "../kernel/other-firewalls.js";
+import {
+    exceptionForTunnels,
+    exceptionInForward,
+    exceptionInInput,
+    hasException,
+    mattersTo,
+} from "../kernel/other-firewalls.js";
 import { type FirewallException, interfaceOf, type NetworkObject } from "../model/object.js";
 import type { OtherFirewall, World } from "../model/world.js";
 
@@ -32,7 +38,10 @@ export function exceptionsFor(
         const isOurs = hasException(firewall, known);
         if (firewall.hook === "forward") {
             if (!isOurs && !mattersTo(firewall)) return [];
-            return bridges.flatMap((name) => exceptionInForward(firewall, name, outbound.has(name)));
+            return [
+                ...bridges.flatMap((name) => exceptionInForward(firewall, name, outbound.has(name))),
+                ...(tunnels.length === 0 ? [] : exceptionForTunnels(firewall)),
+            ];
         }
         return tunnels
             .filter(({ port }) => isOurs || mattersTo(firewall, port))

@@ -28,6 +28,7 @@ import { type BuildContext, defined, describeObject, type ObjectKind, ownName } 
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, ipv4, ipv6, labels, later, ref, shape, text } from "./schema.js";
+import { homeRoutes, rangesAcross, segmentRoutes } from "./tunnel-forwarding.js";
 
 const schema = shape({
     sandbox: ref("sandbox"),
@@ -121,7 +122,8 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
     }
     const taken = new Set([network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)]);
     const range = network.ipRange === undefined ? subnet : parseIpv4Range(network.ipRange);
-    const free = lowestFree(subnet, range, taken);
+    const away = context.world.tunnelsOf(network.key).flatMap(rangesAcross);
+    const free = lowestFree(subnet, range, taken, away);
     if (free === undefined) {
         throw new Refusal(
             `network "${network.name}" has no free address left in ${network.ipRange ?? network.subnet}: ` +
@@ -302,6 +304,18 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 ? ownLinks()
                 : foreignVethItems(object.foreignVeth, interfaceOf(network), address)),
             ...routing(object, sandbox, network),
+            ...segmentRoutes(
+                object,
+                {
+                    netns: sandbox.name,
+                    dev: object.interfaceName,
+                    link: endpointAddressKey(object, sandbox, network),
+                    ...(sandbox.joined === undefined ? {} : { isShared: true }),
+                },
+                network,
+                world,
+            ),
+            ...homeRoutes(object, network, world),
             // The next holder of the address must not inherit connections: those it opened, and those that led to it.
             ...[object.ipv4Address, ...ipv6SourcesOf(object, network)].flatMap((own): Item[] => [
                 { type: "flows", filter: ["-s", own], cut: "when removed" },

@@ -1,18 +1,9 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
-import { addressKey } from "../kernel/route.js";
-import {
-    contains,
-    formatIpv4,
-    overlaps,
-    parseIpv4,
-    parseIpv4Cidr,
-    parseIpv4Range,
-    withPrefix,
-} from "../model/address.js";
+import { contains, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
-import { macOfIpv4 } from "../model/mac.js";
+import { macOfUnderlay } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
@@ -20,10 +11,10 @@ import type { ForeignRoute, HostFacts, World } from "../model/world.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
+import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./tunnel-forwarding.js";
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5), counted from the inner frame's payload. */
 const vxlanOverhead = 50;
-const maximumAddresses = 4096;
 
 const peer = shape(
     { underlayAddress: ipv4, ipRange: addressRange, ...peerIdentity },
@@ -39,7 +30,7 @@ const schema = shape({
     port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),
     encryption: later('Only "none" is; use it on networks you trust.', "none"),
     key: later("It belongs to encryption."),
-    learning: later("Forwarding entries are written for every address of a peer's range.", false),
+    learning: later("Forwarding follows the ranges of the peers, and nothing is learnt.", false),
     mtu: mtu.optional(),
     adopt,
     labels,
@@ -102,11 +93,6 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
             throw new Refusal(`${path}: ${local} is this host itself. Name the other hosts only.`);
         if (!contains(subnet, range))
             throw new Refusal(`${path}: ipRange ${ipRange} is outside subnet ${network.subnet}.`);
-        if (range.last - range.first >= maximumAddresses) {
-            throw new Refusal(
-                `${path}: ipRange ${ipRange} has more than ${maximumAddresses} addresses. Give each host a smaller one.`,
-            );
-        }
         const own = network.ipRange;
         if (own !== undefined && overlaps(range, parseIpv4Range(own))) {
             throw new Refusal(
@@ -124,14 +110,6 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
                 `${path}: ${network.gateway} of ipRange ${ipRange} is this host's own gateway. Give each host a range of its own.`,
             );
         }
-        const strange = context.world.endpointsOf(network.key).find(({ ipv4Address }) => {
-            const value = parseIpv4(ipv4Address);
-            return contains(range, { first: value, last: value });
-        });
-        if (strange !== undefined)
-            throw new Refusal(
-                `${path}: ${strange.ipv4Address} of ipRange ${ipRange} is used here by ${describeObject(strange)}.`,
-            );
     }
 }
 
@@ -145,11 +123,6 @@ function chooseMtu(inputs: TunnelInputs, facts: HostFacts): number {
         );
     }
     return inputs.mtu ?? possible;
-}
-
-function addressesOf(ipRange: string): string[] {
-    const { first, last } = parseIpv4Range(ipRange);
-    return Array.from({ length: last - first + 1 }, (_, i) => formatIpv4(first + i));
 }
 
 /** Who may send to a port: what tunnels on it have in common. */
@@ -168,7 +141,7 @@ export function sharedItems(key: string, world: World): Item[] {
     return world.all("overlay-tunnel").flatMap((tunnel) => (tunnel.port === port ? elementsOf(tunnel) : []));
 }
 
-/** One host's end of a VXLAN segment. MACs follow from addresses, so all entries are known before any endpoint is. */
+/** One host's end of a VXLAN segment. Forwarding follows the hosts' ranges, so all of it is known before any endpoint is. */
 export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     kind: "overlay-tunnel",
     schema,
@@ -217,31 +190,23 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     items(object, world) {
         const network = world.get("network", object.network);
         if (network === undefined) return [];
-        const gateway = addressKey(undefined, network.key, withPrefix(network.gateway, parseIpv4Cidr(network.subnet)));
-        const alias = linkAlias(`linuxnet tunnel ${object.name} (${makerOf(object).stack})`);
-        const items: Item[] = [
+        return [
             ...elementsOf(object),
+            ...tunnelMemberships(object.key, network),
             {
                 type: "vxlan",
                 name: object.key,
-                bridge: object.network,
+                mac: macOfUnderlay(object.local),
                 vni: object.vni,
                 local: object.local,
                 port: object.port,
                 mtuBytes: object.mtuBytes,
-                alias,
+                alias: linkAlias(`linuxnet tunnel ${object.name} (${makerOf(object).stack})`),
             },
+            ...tunnelSysctls(object.key),
+            ...routesAcross(object, network, true),
+            ...vxlanEntries(object),
         ];
-        for (const { underlayAddress, ipRange } of object.peers) {
-            for (const address of addressesOf(ipRange)) {
-                const mac = macOfIpv4(address);
-                items.push(
-                    { type: "neighbour", dev: object.network, link: gateway, address, mac },
-                    { type: "fdb", dev: object.key, mac, remote: underlayAddress },
-                );
-            }
-        }
-        return items;
     },
 
     *affects(object, world) {

@@ -1,4 +1,5 @@
 import { parseIpv4 } from "./address.js";
+import { isIpv6, parseIpv6 } from "./ipv6.js";
 
 /**
  * The MAC address that follows from an IPv4 address: locally administered, unicast (IEEE 802 clause 8), so that every
@@ -8,6 +9,19 @@ export function macOfIpv4(address: string): string {
     const value = parseIpv4(address);
     const bytes = [24, 16, 8, 0].map((shift) => ((value >>> shift) & 255).toString(16).padStart(2, "0"));
     return `02:6c:${bytes.join(":")}`;
+}
+
+/**
+ * The MAC address of a tunnel's device, which every peer knows from the underlay address of its host. An IPv6 address does
+ * not fit, so 40 bits of its hash (FNV-1a) stand for it, behind another first byte.
+ */
+export function macOfUnderlay(address: string): string {
+    if (!isIpv6(address)) return macOfIpv4(address);
+    let hash = 0xcbf29ce484222325n;
+    for (let value = parseIpv6(address), i = 0; i < 16; i++, value >>= 8n)
+        hash = ((hash ^ (value & 255n)) * 0x100000001b3n) & 0xffffffffffffffffn;
+    const bytes = [32n, 24n, 16n, 8n, 0n].map((shift) => ((hash >> shift) & 255n).toString(16).padStart(2, "0"));
+    return `06:${bytes.join(":")}`;
 }
 
 /** Lower case with colons. @throws Error when the text is no unicast MAC address. */

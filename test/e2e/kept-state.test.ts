@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createHost, snapshotHost } from "../../lab/index.js";
+import { createHost, type HostSnapshot, snapshotHost } from "../../lab/index.js";
 import { fixtures, kept, placesOf, restoreKept } from "../integration/kept-host.js";
 import { makeScript } from "./project.js";
 
@@ -15,6 +15,21 @@ function fillIn(value: unknown, fill: (text: string) => string): unknown {
         return [key, JSON.stringify(fillIn(JSON.parse(entry), fill))];
     });
     return Object.fromEntries(entries);
+}
+
+/** Tunnels were ports of bridges, and are routed to now. */
+const isOfTunnel = /\blt[0-9a-f]{12}\b|route to 172\.20\.0\.128\/25/;
+
+/** What stays as it was made by an earlier build. */
+function untouched({ interfaces, routes, rules, namespaces, sysctls }: HostSnapshot) {
+    const others = (list: readonly unknown[]) => list.filter((each) => !isOfTunnel.test(JSON.stringify(each)));
+    return {
+        interfaces: others(interfaces),
+        routes: others(routes),
+        rules,
+        namespaces,
+        sysctls: others(Object.entries(sysctls)),
+    };
 }
 
 interface State {
@@ -53,11 +68,10 @@ test.each(kept)("kept state of $name: is refreshed, updated and destroyed by thi
     const drift = (await resources()).flatMap(({ outputs }) => outputs?.drift ?? []);
     const isNew =
         /has other rules than this version writes$|(of same_sandbox in|chain direct of|^counter \S+ of) table inet linuxnet is missing$|^folder \S+identity is missing$/;
-    expect(drift.filter((text) => !isNew.test(text))).toEqual([]);
+    expect(drift.filter((text) => !isNew.test(text) && !isOfTunnel.test(text))).toEqual([]);
     expect(await snapshotHost(host)).toEqual(restored);
     await project.pulumi("up", "--yes", "--skip-preview", "--stack", "test");
-    const { interfaces, routes, rules, namespaces, sysctls } = restored;
-    expect(await snapshotHost(host)).toMatchObject({ interfaces, routes, rules, namespaces, sysctls });
+    expect(untouched(await snapshotHost(host))).toEqual(untouched(restored));
     await project.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test");
     await project.pulumi("preview", "--expect-no-changes", "--stack", "test");
 

@@ -192,10 +192,11 @@ END`);
     const before = await rules(host);
     await reconnect();
     expect(await asking.answers()).toEqual(asking.nobody);
-    expect(await stack.host.refresh()).toHaveLength(4);
+    expect(await stack.host.refresh()).toHaveLength(5);
     await stack.host.update({});
     expect(await asking.answers()).toEqual(asking.everybody);
     expect(linesAdded(before, await rules(host))).toEqual([
+        'oifname "lt*" accept comment "linuxnet"',
         'iifname "ln*" oifname "eth0" accept comment "linuxnet"',
         'iifname "ln*" ct state established,related accept comment "linuxnet"',
         'oifname "ln*" accept comment "linuxnet"',

@@ -364,7 +364,7 @@ const damages: Damage[] = [
         command: "ip address del 172.21.0.1/24 dev {BACK}",
         drift: {
             back: ["address 172.21.0.1/24 on {BACK} is missing"],
-            tunnel: ["neighbour 172.21.0.128 on {BACK} is missing", "neighbour 172.21.0.129 on {BACK} is missing"],
+            tunnel: ["route to 172.21.0.128/31 in table main is missing"],
         },
     },
     {
@@ -422,20 +422,35 @@ const damages: Damage[] = [
     },
     {
         title: "a tunnel's forwarding entry is gone",
-        command: "bridge fdb del 02:6c:ac:15:00:80 dev {TUNNEL} self dst 198.18.255.254",
-        drift: { tunnel: ["forwarding entry 02:6c:ac:15:00:80 on {TUNNEL} is missing"] },
+        command: "bridge fdb del 02:6c:c6:12:ff:fe dev {TUNNEL} self dst 198.18.255.254",
+        drift: { tunnel: ["forwarding entry 02:6c:c6:12:ff:fe on {TUNNEL} is missing"] },
     },
     {
-        title: "a tunnel's neighbours are gone",
-        command: "ip neigh flush dev {BACK} nud permanent",
-        drift: {
-            tunnel: ["neighbour 172.21.0.128 on {BACK} is missing", "neighbour 172.21.0.129 on {BACK} is missing"],
-        },
+        title: "a tunnel's neighbour is gone",
+        command: "ip neigh flush dev {TUNNEL} nud permanent",
+        drift: { tunnel: ["neighbour 172.21.0.128 on {TUNNEL} is missing"] },
+    },
+    {
+        title: "a tunnel's route is gone",
+        command: "ip route del 172.21.0.128/31",
+        drift: { tunnel: ["route to 172.21.0.128/31 in table main is missing"] },
+    },
+    {
+        title: "a sandbox's way to its segment is gone",
+        command: "ip -n {OTHER} route del 172.21.0.128/25",
+        drift: { otherBack: ["route to 172.21.0.128/25 in table main in {OTHER} is missing"] },
     },
     {
         title: "a tunnel learns",
-        command: "ip link set {TUNNEL} type bridge_slave learning on",
+        command: "ip link set {TUNNEL} type vxlan learning",
         drift: { tunnel: ["interface {TUNNEL}: learning is on"] },
+        anew: ["link {TUNNEL}"],
+    },
+    {
+        title: "a tunnel's interface is a port of a bridge",
+        command: "ip link set {TUNNEL} master {BACK}",
+        drift: { tunnel: ["interface {TUNNEL}: it is a port of {BACK}"] },
+        anew: ["link {TUNNEL}"],
     },
     {
         title: "a tunnel's interface is gone",

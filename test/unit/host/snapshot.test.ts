@@ -50,12 +50,7 @@ test.each([
     ["another VNI", /("info_kind":"vxlan","info_data":\{"id":)42/, "$143", ["link ltbacktunnel"]],
     ["a bridge that hands nothing to the firewall", /("nf_call_iptables":)1/, "$10", ["link lnfront"]],
     ["a port that sends nothing back", /("ifname":"lewebfront".*?"hairpin":)true/, "$1false", ["link lewebfront"]],
-    [
-        "a tunnel that learns",
-        /("ifname":"ltbacktunnel".*?"learning":false.*?"info_slave_data".*?"learning":)false/,
-        "$1true",
-        ["link ltbacktunnel"],
-    ],
+    ["a tunnel that learns", /("ifname":"ltbacktunnel".*?"learning":)false/, "$1true", ["link ltbacktunnel"]],
     [
         "a port that is cut off from its neighbours",
         /("ifname":"lewebfront".*?"isolated":)false/,
@@ -132,15 +127,27 @@ test.each([
     ],
     [
         "a neighbour with another MAC",
-        '"lladdr":"02:6c:ac:15:00:10"',
-        '"lladdr":"02:6c:ac:15:00:ff"',
-        ["neighbour lnback 172.21.0.16"],
+        '"lladdr":"02:6c:c0:00:02:14"',
+        '"lladdr":"02:6c:c0:00:02:ff"',
+        ["neighbour ltbacktunnel 172.21.0.16"],
+    ],
+    [
+        "a route of the host to elsewhere",
+        '"gateway":"172.21.0.16"',
+        '"gateway":"172.21.0.17"',
+        ["route  main 172.21.0.16/31"],
+    ],
+    [
+        "a route of the host from elsewhere",
+        '"dev":"ltbacktunnel","prefsrc":"172.21.0.1"',
+        '"dev":"ltbacktunnel","prefsrc":"192.0.2.10"',
+        ["route  main 172.21.0.16/31"],
     ],
     [
         "a forwarding entry to another peer",
-        /("mac":"02:6c:ac:15:00:10","ifname":"ltbacktunnel","dst":")192\.0\.2\.20/,
+        /("mac":"02:6c:c0:00:02:14","ifname":"ltbacktunnel","dst":")192\.0\.2\.20/,
         "$1192.0.2.99",
-        ["fdb ltbacktunnel 02:6c:ac:15:00:10"],
+        ["fdb ltbacktunnel 02:6c:c0:00:02:14"],
     ],
     [
         "a published port to elsewhere",

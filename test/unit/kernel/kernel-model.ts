@@ -22,11 +22,19 @@ function dropFrom(kernel: Kernel, isGone: (key: string, value: Readonly<Record<s
     for (const [key, value] of [...kernel]) if (isGone(key, value)) kernel.delete(key);
 }
 
-/** The kernel drops an interface's routes and neighbours with its last address (fib_disable_ip). */
+/**
+ * The kernel drops an interface's routes and neighbours with its last address (fib_disable_ip), and routes that name an
+ * address as their source with that address (fib_sync_down_addr).
+ */
 function dropAddress(kernel: Kernel, ns: string, dev: string, address: string): void {
     must(kernel.delete(`address ${ns} ${dev} ${address}`), `no address ${address} on ${dev}`);
+    dropRoutesFrom(kernel, ns, address);
     if ([...kernel.keys()].some((key) => key.startsWith(`address ${ns} ${dev} `))) return;
     dropFrom(kernel, (key, { dev: on }) => /^(route|neighbour) /.test(key) && key.split(" ")[1] === ns && on === dev);
+}
+
+function dropRoutesFrom(kernel: Kernel, ns: string, address: string): void {
+    dropFrom(kernel, (key, { src }) => key.startsWith(`route ${ns} `) && src === address.split("/")[0]);
 }
 
 function dropLink(kernel: Kernel, ns: string, name: string): void {
@@ -34,6 +42,9 @@ function dropLink(kernel: Kernel, ns: string, name: string): void {
     must(link !== undefined, `no link ${name}`);
     kernel.delete(`link ${ns} ${name}`);
     const of = (key: string) => key.split(" ")[1] === ns;
+    for (const key of kernel.keys()) {
+        if (key.startsWith(`address ${ns} ${name} `)) dropRoutesFrom(kernel, ns, key.split(" ")[3] ?? "");
+    }
     dropFrom(
         kernel,
         (key, value) =>
@@ -129,14 +140,20 @@ function runIp(kernel: Kernel, ns: string, words: readonly string[]): void {
             dropAddress(kernel, ns, dev, rest[0] ?? "");
             return;
         case "route replace": {
-            const { [rest[0] ?? ""]: _to, ...set } = properties(["to", ...rest]);
-            const hasAddress = [...kernel.keys()].some((key) => key.startsWith(`address ${ns} ${dev} `));
-            must(hasAddress, `network is unreachable over ${dev}`);
+            const { [rest[0] ?? ""]: _to, ...set } = properties(["to", ...rest], ["onlink"]);
+            const hasAddress = (prefix: string) => [...kernel.keys()].some((key) => key.startsWith(prefix));
+            const isReachable =
+                set["onlink"] === undefined ? hasAddress(`address ${ns} ${dev} `) : kernel.has(`link ${ns} ${dev}`);
+            must(isReachable, `network is unreachable over ${dev}`);
+            const isOwn = [...kernel.keys()].some(
+                (key) => key.startsWith(`address ${ns} `) && key.split(" ")[3]?.split("/")[0] === set["src"],
+            );
+            must(set["src"] === undefined || isOwn, `${set["src"]} is no address of the host`);
             kernel.set(`route ${ns} ${set["table"]} ${rest[0]}`, set);
             return;
         }
         case "route del":
-            must(kernel.delete(`route ${ns} ${rest.at(-1)} ${rest[0]}`), `no route to ${rest[0]}`);
+            must(kernel.delete(`route ${ns} ${rest[rest.indexOf("table") + 1]} ${rest[0]}`), `no route to ${rest[0]}`);
             return;
         case "neigh replace":
             must(kernel.has(`link ${ns} ${dev}`), `no link ${dev}`);

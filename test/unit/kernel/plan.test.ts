@@ -112,14 +112,19 @@ function tunnelItems(
     gateway: number,
 ): Item[] {
     const dev = `ln${network}`;
-    const link = `address  ${dev} 172.20.${network}.${gateway}/24`;
+    const sourceLink = `address  ${dev} 172.20.${network}.${gateway}/24`;
+    const source = `172.20.${network}.${gateway}`;
+    const at = { dev: "lt0", link: "link lt0", sourceLink, source, table: "main", isOnLink: true } as const;
+    const mac = "02:6c:c0:00:02:01";
     return [
-        { type: "vxlan", name: "lt0", bridge: dev, vni, local: "192.0.2.1", port: 4789, mtuBytes, alias: "t" },
+        { type: "vxlan", name: "lt0", mac, vni, local: "192.0.2.1", port: 4789, mtuBytes, alias: "t" },
         ...remotes.flatMap((host): Item[] => {
-            const mac = `02:6c:ac:14:00:${host.toString(16).padStart(2, "0")}`;
+            const remote = `02:6c:ac:14:00:${host.toString(16).padStart(2, "0")}`;
+            const address = `172.20.${network}.${host}`;
             return [
-                { type: "neighbour", dev, link, address: `172.20.${network}.${host}`, mac },
-                { type: "fdb", dev: "lt0", mac, remote: underlay },
+                { type: "route", ...at, to: `${address}/32`, via: address },
+                { type: "neighbour", dev: "lt0", address, mac: remote },
+                { type: "fdb", dev: "lt0", mac: remote, remote: underlay },
             ];
         }),
     ];

@@ -202,7 +202,7 @@ const cases: Cases = {
         item: {
             type: "vxlan",
             name: "lt1",
-            bridge: "ln1",
+            mac: "02:6c:c0:00:02:01",
             vni: 42,
             local: "192.0.2.1",
             port: 4789,
@@ -210,20 +210,19 @@ const cases: Cases = {
             alias: "t",
         },
         add: [
-            "ip link add name lt1 mtu 1450 type vxlan id 42 local 192.0.2.1 dstport 4789 nolearning",
-            "ip link set dev lt1 master ln1 addrgenmode none alias t group 0",
-            "ip link set dev lt1 type bridge_slave learning off neigh_suppress on flood off mcast_flood off bcast_flood off",
+            "ip link add name lt1 mtu 1450 address 02:6c:c0:00:02:01 type vxlan id 42 local 192.0.2.1 dstport 4789 nolearning",
+            "ip link set dev lt1 addrgenmode none alias t group 0",
             "ip link set dev lt1 up",
         ],
         remove: ["ip link del dev lt1"],
         changes: [
             {
                 to: { mtuBytes: 1400, alias: "u" },
-                lines: [
-                    "ip link set dev lt1 mtu 1400",
-                    "ip link set dev lt1 master ln1 alias u group 0 up",
-                    "ip link set dev lt1 type bridge_slave learning off neigh_suppress on flood off mcast_flood off bcast_flood off",
-                ],
+                lines: ["ip link set dev lt1 mtu 1400", "ip link set dev lt1 alias u group 0 up"],
+            },
+            {
+                to: { mac: "02:6c:c0:00:02:09" },
+                lines: ["ip link set dev lt1 address 02:6c:c0:00:02:09", "ip link set dev lt1 alias t group 0 up"],
             },
             { to: { vni: 43 }, lines: "anew" },
             { to: { local: "192.0.2.9" }, lines: "anew" },
@@ -305,7 +304,6 @@ const cases: Cases = {
         item: {
             type: "neighbour",
             dev: "ln1",
-            link: "address  ln1 10.0.0.1/24",
             address: "10.0.0.9",
             mac: "02:6c:0a:00:00:09",
         },
@@ -320,23 +318,12 @@ const cases: Cases = {
     },
     fdb: {
         item: { type: "fdb", dev: "lt1", mac: "02:6c:0a:00:00:09", remote: "192.0.2.2" },
-        add: [
-            "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 self permanent dst 192.0.2.2",
-            "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 master static",
-        ],
-        remove: [
-            "bridge fdb del 02:6c:0a:00:00:09 dev lt1 self dst 192.0.2.2",
-            "bridge fdb del 02:6c:0a:00:00:09 dev lt1 master",
-        ],
+        add: ["bridge fdb replace 02:6c:0a:00:00:09 dev lt1 self permanent dst 192.0.2.2"],
+        remove: ["bridge fdb del 02:6c:0a:00:00:09 dev lt1 self dst 192.0.2.2"],
         changes: [
             {
                 to: { remote: "192.0.2.3" },
-                lines: [
-                    "bridge fdb del 02:6c:0a:00:00:09 dev lt1 self dst 192.0.2.2",
-                    "bridge fdb del 02:6c:0a:00:00:09 dev lt1 master",
-                    "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 self permanent dst 192.0.2.3",
-                    "bridge fdb replace 02:6c:0a:00:00:09 dev lt1 master static",
-                ],
+                lines: ["bridge fdb replace 02:6c:0a:00:00:09 dev lt1 self permanent dst 192.0.2.3"],
             },
         ],
     },
