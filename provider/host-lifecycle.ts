@@ -4,7 +4,7 @@ import type { Description, Host } from "./host/host.js";
 import { identityDirectory, wireguardKeyPath } from "./kernel/identity.js";
 import { hostSchema } from "./kinds/host.js";
 import { type Leavings, letGo } from "./kinds/let-go.js";
-import { routeTo } from "./kinds/overlay-tunnel.js";
+import { routeTo } from "./kinds/underlay.js";
 import {
     checkInputs,
     completeGet,

@@ -251,7 +251,8 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             const there = world.objects.get(key);
             if (there === undefined) return { id: "" };
             const object = layerOf(there, generation) ?? there;
-            return { id, props: { ...outputsOf(kind, object, props, world, machineId), drift: driftOf(key) } };
+            const drift = [...driftOf(key), ...(kind.driftOfFacts?.(object, host.facts) ?? [])];
+            return { id, props: { ...outputsOf(kind, object, props, world, machineId), drift } };
         },
 
         async update(id, olds, news) {

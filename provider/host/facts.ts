@@ -24,6 +24,7 @@ export interface RouteJson {
     /** Absent: main. */
     readonly table?: string | number;
     readonly protocol?: string;
+    readonly metrics?: readonly { readonly mtu?: number }[];
 }
 
 /** Tools without which nothing works, and the packages they are in. */
@@ -135,11 +136,12 @@ function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
 
 function parseRoutes(routes: readonly RouteJson[], links: readonly AddressJson[]): ForeignRoute[] {
     const mtus = new Map(links.map((link) => [link.ifname, link.mtu ?? 1500]));
-    return routes.flatMap(({ dst, dev, prefsrc, gateway = "", table = "main" }) => {
+    return routes.flatMap(({ dst, dev, prefsrc, gateway = "", table = "main", metrics = [] }) => {
         if (dev === undefined || isKernelName(dev) || table !== "main" || isIpv6(dst) || isIpv6(gateway)) return [];
         const text = dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`;
         const source = prefsrc === undefined ? {} : { source: prefsrc };
-        return [{ destination: parseIpv4Cidr(text), interfaceName: dev, ...source, mtuBytes: mtus.get(dev) ?? 1500 }];
+        const mtuBytes = Math.min(mtus.get(dev) ?? 1500, ...metrics.flatMap(({ mtu }) => mtu ?? []));
+        return [{ destination: parseIpv4Cidr(text), interfaceName: dev, ...source, mtuBytes }];
     });
 }
 

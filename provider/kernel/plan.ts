@@ -30,7 +30,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     const lost = findLost(old, wanted);
     const remove: Item[] = [];
     const add: Item[] = [];
-    const changed: { item: Item; lines: readonly Line[] }[] = [];
+    const changed: Changed[] = [];
     for (const [key, item] of [...old].reverse()) {
         const { parents, staysBehind } = typeOf(item);
         const goesAnyway = !staysBehind && parents(item).some((parent) => lost.has(parent));
@@ -39,7 +39,7 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     for (const [key, item] of wanted) {
         const from = old.get(key);
         if (from === undefined || lost.has(key)) add.push(item);
-        else if (!isEqual(from, item)) changed.push({ item, lines: typeOf(item).change?.(from, item) ?? [] });
+        else if (!isEqual(from, item)) changed.push({ from, item, lines: typeOf(item).change?.(from, item) ?? [] });
     }
     const byRank = (a: Item, b: Item) => rankOf(a) - rankOf(b);
     remove.sort((a, b) => byRank(b, a));
@@ -47,7 +47,8 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     changed.sort((a, b) => byRank(a.item, b.item));
     // Changes in their turn too: what is added later may need them (a forwarding entry its port back on the bridge).
     const added = add.map((item) => ({ item, lines: typeOf(item).add(item) }));
-    const arriving = [...added, ...changed].sort((a, b) => byRank(a.item, b.item));
+    const lowered = changed.filter(lowersMtu).sort((a, b) => byRank(b.item, a.item));
+    const arriving = [...added, ...changed.filter((each) => !lowersMtu(each))].sort((a, b) => byRank(a.item, b.item));
     const isNft = (item: Item) => nftTypes.has(item.type);
     // A packet between the cut and the end of its mapping would begin the flow anew, so the cut comes behind nft.
     const [cut, gone] = [remove.filter(({ type }) => type === "flows"), remove.filter(({ type }) => type !== "flows")];
@@ -69,13 +70,37 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
             ...linesOf(ofType(remove, "counter", "meter"), "remove"),
             ...linesOf(ofType(remove, "ruleset"), "remove"),
         ],
-        add: groupByNamespace(
-            [...linesOf(cut, "remove"), ...arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines)],
-            "host first",
-        ),
+        add: [
+            ...groupByNamespace(
+                lowered.flatMap(({ lines }) => lines),
+                "inside first",
+            ),
+            ...groupByNamespace(
+                [
+                    ...linesOf(cut, "remove"),
+                    ...arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines),
+                ],
+                "host first",
+            ),
+        ],
         touched: [...add, ...changed.map(({ item }) => item)],
         added: add.filter((item) => !old.has(keyOf(item))),
     };
+}
+
+interface Changed {
+    readonly from: Item;
+    readonly item: Item;
+    readonly lines: readonly Line[];
+}
+
+/**
+ * What is to send smaller packets does so before the ways get narrower: sandboxes, ports, tunnels, bridges; to larger ones it
+ * is the other way round. A port that is put on another bridge waits for that one.
+ */
+function lowersMtu({ from, item }: Changed): boolean {
+    if (!("mtuBytes" in from && "mtuBytes" in item) || from.mtuBytes <= item.mtuBytes) return false;
+    return !("bridge" in from && "bridge" in item && from.bridge !== item.bridge);
 }
 
 /** Links are neighbours in the order of removal and go together. */

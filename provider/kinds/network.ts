@@ -290,7 +290,8 @@ export const network: ObjectKind<NetworkObject> = {
         const holder = context.world.endpointsOf(context.key).find((endpoint) => endpoint.ipv4Address === gateway);
         if (holder !== undefined)
             throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
-        const mtuBytes = inputs.mtu ?? found?.mtuBytes ?? previous?.mtuBytes ?? uplinkMtu(context.facts);
+        const ofOthers = found?.mtuBytes ?? (previous?.bridge === undefined ? undefined : previous.mtuBytes);
+        const mtuBytes = inputs.mtu ?? ofOthers ?? uplinkMtu(context.facts);
         const ipv6 = chooseIpv6Half(
             ofIpv6(raw, context.facts),
             { subnet: inputs.subnet, gateway, mtuBytes, bridge },
@@ -319,6 +320,7 @@ export const network: ObjectKind<NetworkObject> = {
             directAccess: inputs.directAccess === true ? true : undefined,
             cooperate: (raw["connection"] as Connection | undefined)?.cooperate === true ? true : undefined,
             mtuBytes,
+            isMtuGiven: inputs.mtu === undefined ? undefined : true,
             bridge,
         }) as NetworkObject;
     },
@@ -378,6 +380,12 @@ export const network: ObjectKind<NetworkObject> = {
     },
 
     dependents: (object, world) => [...world.endpointsOf(object.key), ...world.tunnelsOf(object.key)],
+
+    driftOfFacts({ bridge, isMtuGiven, mtuBytes }, facts) {
+        const wanted = uplinkMtu(facts);
+        const follows = bridge === undefined && isMtuGiven !== true;
+        return follows && mtuBytes !== wanted ? [`mtu is ${mtuBytes}, and that of the uplink is ${wanted}`] : [];
+    },
 
     outputs: (object) => ({
         name: object.name,

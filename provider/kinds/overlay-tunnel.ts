@@ -7,14 +7,13 @@ import { macOfUnderlay } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import type { ForeignRoute, HostFacts, World } from "../model/world.js";
+import type { World } from "../model/world.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./tunnel-forwarding.js";
-
-/** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 section 5), counted from the inner frame's payload. */
-const vxlanOverhead = 50;
+import { chooseMtu, mtuDrift } from "./tunnel-mtu.js";
+import { routeTo } from "./underlay.js";
 
 const peer = shape(
     { underlayAddress: ipv4, ipRange: addressRange, ...peerIdentity },
@@ -47,15 +46,6 @@ interface TunnelInputs {
 }
 
 type Context = BuildContext<OverlayTunnelObject>;
-
-/** The route a packet to the address takes: the longest prefix of the main table, or the interface it is connected to. */
-export function routeTo(address: string, facts: HostFacts): ForeignRoute | undefined {
-    const value = parseIpv4(address);
-    const fitting = facts.routes.filter(({ destination }) => contains(destination, { first: value, last: value }));
-    return fitting.sort(
-        (a, b) => a.destination.last - a.destination.first - (b.destination.last - b.destination.first),
-    )[0];
-}
 
 function chooseLocal(inputs: TunnelInputs, { facts, previous }: Context): string {
     const foreign = facts.addresses.filter(({ interfaceName }) => interfaceName !== "lo");
@@ -113,18 +103,6 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
     }
 }
 
-/** The largest inner packet that crosses the underlay to every peer in one piece. */
-function chooseMtu(inputs: TunnelInputs, facts: HostFacts): number {
-    const underlays = inputs.peers.map((each) => routeTo(each.underlayAddress, facts)?.mtuBytes ?? 1500);
-    const possible = (underlays.length > 0 ? Math.min(...underlays) : 1500) - vxlanOverhead;
-    if (inputs.mtu !== undefined && inputs.mtu > possible) {
-        throw new Refusal(
-            `mtu ${inputs.mtu} does not fit the underlay: at most ${possible} bytes pass unfragmented. Lower it, or leave it out.`,
-        );
-    }
-    return inputs.mtu ?? possible;
-}
-
 /** Who may send to a port: what tunnels on it have in common. */
 function elementsOf({ port, peers }: OverlayTunnelObject): Item[] {
     const allow = (set: string, ...key: (string | number)[]): Item => ({ type: "element", family: "inet", set, key });
@@ -178,7 +156,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             port: inputs.port,
             local,
             peers: inputs.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
-            mtuBytes: chooseMtu(inputs, context.facts),
+            ...chooseMtu(inputs.mtu, inputs.peers, "none", context.facts),
         };
     },
 
@@ -217,5 +195,6 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     },
 
     dependents: () => [],
+    driftOfFacts: (object, facts) => mtuDrift(object, "none", facts),
     outputs: (object) => ({ interfaceName: object.key, local: object.local, mtu: object.mtuBytes }),
 };

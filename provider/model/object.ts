@@ -52,6 +52,8 @@ export interface NetworkObject extends ObjectBase<"network"> {
     /** Its Host wants exceptions in firewalls of others. @default false */
     readonly cooperate?: true;
     readonly mtuBytes: number;
+    /** The program chose the MTU; absent: it is that of the uplink. */
+    readonly isMtuGiven?: true;
     /** Absent: a bridge of its own, called by the key. */
     readonly bridge?: ForeignBridge;
 }
@@ -195,6 +197,8 @@ export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
     readonly local: string;
     readonly peers: readonly TunnelPeer[];
     readonly mtuBytes: number;
+    /** The program chose the MTU; absent: it follows from the underlay. */
+    readonly isMtuGiven?: true;
 }
 
 export type HostObject =

@@ -108,7 +108,13 @@ function endpointItems(i: number, of: NonNullable<Layout["endpoints"][number]>):
 }
 
 function tunnelItems(
-    { network, vni, mtuBytes, remotes, underlay }: NonNullable<Layout["tunnel"]>,
+    {
+        network,
+        vni,
+        mtuBytes,
+        remotes,
+        underlay,
+    }: Omit<NonNullable<Layout["tunnel"]>, "mtuBytes"> & { readonly mtuBytes: number },
     gateway: number,
 ): Item[] {
     const dev = `ln${network}`;
@@ -359,4 +365,24 @@ test("tables that were flushed away are there again before a chain is added to t
     const at = (text: string) => lines.findIndex((line) => line.includes(text));
     expect(at("add table inet linuxnet")).toBeGreaterThan(-1);
     expect(at("add chain inet linuxnet in_le1")).toBeGreaterThan(at("add table inet linuxnet"));
+});
+
+test("plan: MTUs are raised from the bridge to the sandbox, and lowered from the sandbox to the bridge", () => {
+    const at = (mtuBytes: number): Item[] => [
+        { type: "bridge", name: "ln1", mac: "02:6c:ac:14:00:01", mtuBytes, alias: "n" },
+        ...tunnelItems({ network: 1, vni: 1, mtuBytes, remotes: [], underlay: "192.0.2.2" }, 1),
+        { ...veth, mtuBytes } as Item,
+    ];
+    const mtuLines = (from: number, to: number) =>
+        plan(at(from), at(to))
+            .add.map(printLine)
+            .filter((line) => line.includes(" mtu "));
+    const raised = [
+        "ip link set dev ln1 mtu 8950",
+        "ip link set dev lt0 mtu 8950",
+        "ip link set dev le1 mtu 8950",
+        "ip -n web link set dev eth0 mtu 8950",
+    ];
+    expect(mtuLines(1450, 8950)).toEqual(raised);
+    expect(mtuLines(8950, 1450)).toEqual(raised.reverse().map((line) => line.replace("8950", "1450")));
 });

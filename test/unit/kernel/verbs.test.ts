@@ -253,12 +253,12 @@ const cases: Cases = {
             {
                 to: { mtuBytes: 1450, peerMac: "02:6c:ac:14:00:03" },
                 lines: [
-                    "ip link set dev le1 mtu 1450",
-                    "ip link set dev le1 master ln1 alias e group 0 up",
                     "ip -n web link set dev eth0 mtu 1450",
                     "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
                     "ip -n web link set dev eth0 address 02:6c:ac:14:00:03",
                     "ip -n web link set dev eth0 up",
+                    "ip link set dev le1 mtu 1450",
+                    "ip link set dev le1 master ln1 alias e group 0 up",
                 ],
             },
             { to: { peerName: "eth1" }, lines: "anew" },
