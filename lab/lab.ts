@@ -2,7 +2,7 @@ import { maxHosts } from "./address-plan.js";
 import { onExit } from "./exit.js";
 import { generateKeyPair } from "./key-pair.js";
 import type { LabHost, LabMachine, StartedMachine } from "./machine.js";
-import { startNetnsClient, startNetnsHost } from "./netns-host.js";
+import { machineOf, startNetnsClient, startNetnsHost } from "./netns-host.js";
 import { type LabProbeOptions, type LabProbeResult, probePort } from "./probe.js";
 import { type LabRecord, openRecord, reapDeadLabs } from "./record.js";
 import { checkRequirements } from "./requirements.js";
@@ -46,6 +46,8 @@ export type Lab<Count extends number = number> = AsyncDisposable & {
     readonly hosts: LabHosts<Count>;
     /** The machine outside: on the same network as the hosts, without sshd. */
     client(): LabMachine;
+    /** The switch between the machines: a bridge whose ports have the machines' names. For captures and counters. */
+    switch(): Pick<LabMachine, "name" | "exec" | "spawn">;
     /**
      * Brings a Pulumi program up with a backend of its own. The stack is destroyed before the hosts go, also when it is
      * not disposed of by itself.
@@ -88,7 +90,7 @@ export async function createLab<const Count extends number = 1>(options: LabOpti
         const underlay = await startUnderlay(mtuBytes);
         record.addProcess(underlay.switch.init);
         const { client, hosts } = await startMachines(underlay, record, hostCount, sudoUser, parts);
-        const lab = assembleLab(record, client, hosts, async () => {
+        const lab = assembleLab(record, underlay, client, hosts, async () => {
             await Promise.all([client, ...hosts].map(({ running }) => running.stop()));
             await underlay.stop();
             close();
@@ -108,6 +110,7 @@ export async function createHost(options: Omit<LabOptions, "hosts"> = {}): Promi
 
 function assembleLab(
     record: LabRecord,
+    underlay: Underlay,
     client: StartedMachine<LabMachine>,
     hosts: readonly StartedMachine<LabHost>[],
     stop: () => Promise<void>,
@@ -130,6 +133,7 @@ function assembleLab(
     return {
         hosts: hosts.map(({ machine }) => machine),
         client: () => client.machine,
+        switch: () => machineOf("switch", underlay.switch),
         up: (program, options) => {
             const starting = startStack(record, program, options);
             // Kept from the start: a lab that goes while a stack is coming up must wait for it.

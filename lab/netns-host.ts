@@ -72,17 +72,18 @@ async function startMachine(
         LAB_HOST_KEY: "",
         ...environment,
     });
+    return { running: namespace, machine: { ...machineOf(name, namespace), ...addresses } };
+}
+
+/** What runs commands inside namespaces. */
+export function machineOf(name: string, namespace: Namespace): Pick<LabMachine, "name" | "exec" | "spawn"> {
     const target: ExecTarget = {
         name,
         enter: (argv) => ({ argv: enterNamespace(namespace.init.pid, argv), kill: killGroup }),
     };
     return {
-        running: namespace,
-        machine: {
-            name,
-            ...addresses,
-            exec: (command, options) => execInside(target, command, options),
-            spawn: (command, options) => spawnInside(target, command, options),
-        },
+        name,
+        exec: (command, options) => execInside(target, command, options),
+        spawn: (command, options) => spawnInside(target, command, options),
     };
 }

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { z } from "zod";
 import { compare } from "./compare.js";
+import { derive } from "./derive.js";
 import { tell } from "./engine-log.js";
 import { warnOfFirewalls } from "./firewall-warning.js";
 import type { Operation } from "./host/draft.js";
@@ -201,14 +202,17 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         const surveyed = kind.survey?.(inputs, host.world(), host.facts) ?? [];
         const kernel = surveyed.length > 0 ? await host.look(surveyed) : undefined;
         let key = placement.key;
+        let keys: string | undefined;
         const world = await host.commit({
             ...signedBy(kindName, owner),
             repair: repair || (known === undefined && isThere),
             decide(current, facts) {
-                const object = placeObject(kind, inputs, placement, current, facts, kernel);
+                const object = placeObject(kind, inputs, placement, current, facts, kernel, derive);
                 key = object.key;
+                keys = kind.keys?.(object, inputs, facts, derive);
                 return putInPlace(object, owner, current);
             },
+            keysOf: (object) => (object.key === key ? keys : undefined),
         });
         const object = world.objects.get(key);
         if (object === undefined) throw new Error("it was removed by another program at once. Try again.");

@@ -31,8 +31,8 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
     port?: pulumi.Input<number>;
     /** In place. @default "none" */
     encryption?: pulumi.Input<Encryption>;
-    /** Secret shared by all hosts; required for "ipsec". In place. */
-    key?: pulumi.Input<string>;
+    /** Secret shared by all hosts, or several while it is changed: see OverlayTunnel. Required for "ipsec". In place. */
+    key?: Many<string>;
     /** No way in or out. In place. @default false */
     internal?: pulumi.Input<boolean>;
     /** Endpoints do not reach each other. In place. @default false */

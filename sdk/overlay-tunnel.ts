@@ -29,10 +29,17 @@ export interface OverlayTunnelArgs extends CommonArgs {
     local?: pulumi.Input<string>;
     /** UDP port. In place. @default 4789 */
     port?: pulumi.Input<number>;
-    /** In place. @default "none" */
+    /**
+     * "ipsec": ESP with AES-256-GCM between the hosts, and nothing in the clear, also while it is set up, changed or taken
+     * down. Every peer needs its `identity`. In place. @default "none"
+     */
     encryption?: pulumi.Input<Encryption>;
-    /** Secret shared by all ends; required for "ipsec". In place. */
-    key?: pulumi.Input<string>;
+    /**
+     * Secret shared by all ends, at least 16 characters; required for "ipsec", whose keys are made of it. Of several the
+     * first one sends and all receive, which is how it is changed without a lost packet: `[old]`, `[old, new]`,
+     * `[new, old]`, `[new]`, with an `up` of all hosts for each. In place.
+     */
+    key?: Many<string>;
     /** Learns addresses from what arrives, in place of ranges. In place. @default false */
     learning?: pulumi.Input<boolean>;
     /** Largest packet in bytes. In place. @default the largest that the underlay's route carries unfragmented */
@@ -104,7 +111,7 @@ export class OverlayTunnel extends LinuxnetResource<"overlay-tunnel"> {
     declare readonly port: pulumi.Output<number | undefined>;
     declare readonly encryption: pulumi.Output<Encryption | undefined>;
     /** A secret. */
-    declare readonly key: pulumi.Output<string | undefined>;
+    declare readonly key: pulumi.Output<string | string[] | undefined>;
     declare readonly learning: pulumi.Output<boolean | undefined>;
     /** Largest packet in bytes, as it is on the host. */
     declare readonly mtu: pulumi.Output<number>;

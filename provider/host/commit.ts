@@ -5,9 +5,9 @@ import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { confirmChange, confirmTimeoutOf } from "./confirmation.js";
 import { draft, type Meaning, type Operation } from "./draft.js";
-import { describeFailure, HostBusy, parseListeners, TransactionFailed } from "./failure.js";
+import { describeFailure, describeLacking, HostBusy, parseListeners, TransactionFailed } from "./failure.js";
 import { describeHolder, describeOwner } from "./lock-owner.js";
-import { fragmentPath, type Manifest, parseManifest } from "./manifest.js";
+import { fragmentPath, keyPath, type Manifest, parseManifest } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import type { Session } from "./session.js";
 import { ConnectionError } from "./shell.js";
@@ -57,7 +57,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
             const { world, generation, isUnfinished, identity } = session.manifest;
             const own = identity === undefined ? {} : { identity };
             const drafted = draft(operations, world, { ...session.facts, ...own, busyPorts }, meaning, repair);
-            const { worldAfter, changed, after, fragments } = drafted;
+            const { worldAfter, changed, after, fragments, keyFiles } = drafted;
             const leavesHost = drafted.leavesHost && identity !== undefined;
             let { before } = drafted;
             let isRebuildable = true;
@@ -66,7 +66,8 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 const snapshot = await session.look(ours);
                 if (!isSameState(session.manifest, { generation, identity })) continue;
                 before = observe(ours, snapshot);
-                isRebuildable = [...fragments.keys()].every((key) => snapshot.paths.has(fragmentPath(key)));
+                const files = [...[...fragments.keys()].map(fragmentPath), ...[...keyFiles.keys()].map(keyPath)];
+                isRebuildable = files.every((path) => snapshot.paths.has(path));
             }
             const generationAfter = randomBytes(6).toString("hex");
             const rendered = renderTransaction({
@@ -132,6 +133,8 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                     if (listeners.length === 0) repair = true;
                     continue;
                 }
+                case exits.lacking:
+                    throw new Refusal(describeLacking(sections.get("lacking") ?? ""));
                 default:
                     throw new TransactionFailed(describeFailure(result, rendered));
             }

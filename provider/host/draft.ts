@@ -24,6 +24,8 @@ export interface Operation {
     readonly leavesHost?: boolean;
     /** Pure; asked again when somebody else was faster. @throws Refusal */
     decide(world: World, facts: HostFacts): Change;
+    /** What of an object only the host's root may read; asked for objects that come or change. Absent: nothing. */
+    keysOf?(object: HostObject): string | undefined;
     /** Told, in words, when it waits for a lock that another program holds. */
     readonly onWait?: (message: string) => void;
 }
@@ -37,6 +39,8 @@ export interface Draft {
     readonly after: readonly Item[];
     /** Restore texts that differ from what the host has, by key; after a repair all that say something. */
     readonly fragments: ReadonlyMap<string, string>;
+    /** Keys that are kept on the host, by key of the object. */
+    readonly keyFiles: ReadonlyMap<string, string>;
     /** The host's identity goes with its last object. */
     readonly leavesHost: boolean;
 }
@@ -51,9 +55,15 @@ export function draft(
 ): Draft {
     let worldAfter = world;
     const changed = new Set<string>();
+    const keyFiles = new Map<string, string>();
     for (const operation of operations) {
         const change = operation.decide(worldAfter, facts);
-        for (const key of change.keys()) changed.add(key);
+        for (const [key, object] of change) {
+            changed.add(key);
+            const keys = object && operation.keysOf?.(object);
+            if (keys === undefined) keyFiles.delete(key);
+            else keyFiles.set(key, keys);
+        }
         worldAfter = worldAfter.with(change);
     }
     const known = world.base ?? meaning.buildBase(facts);
@@ -78,5 +88,5 @@ export function draft(
         if (isOlder || (repair && text !== "") || text !== renderFragment(itemsBefore)) fragments.set(key, text);
     }
     const leavesHost = worldAfter.objects.size === 0 && operations.some((operation) => operation.leavesHost);
-    return { worldAfter, changed, before, after, fragments, leavesHost };
+    return { worldAfter, changed, before, after, fragments, keyFiles, leavesHost };
 }

@@ -14,6 +14,13 @@ export class HostBusy extends Error {
     override readonly name = "HostBusy";
 }
 
+/** What a trial of the kernel said: our sentence, and the kernel's words. */
+export function describeLacking(said: string): string {
+    const [sentence = "", ...words] = said.trim().split("\n");
+    const reason = words.map((word) => word.replace(/^(RTNETLINK answers|Error): /, "")).join("; ");
+    return reason === "" ? sentence : `${sentence} It says: ${reason}.`;
+}
+
 /** Where a batch of ip(8) or bridge(8), or a file of nft(8), failed: the number of the line, from 1. */
 const failedLine = /^(?:Command failed -:|\/dev\/stdin:)(\d+)/;
 
@@ -41,7 +48,17 @@ export function describeFailure(result: ScriptResult, transaction: RenderedTrans
     if (group?.tool === "require") return `${reason} The host was put back as it was.`;
     const tool = group === undefined || group.tool === "command" ? "" : group.tool;
     const step = line === undefined ? (group?.tool ?? `write the ${failed}`) : `${tool} ${line.args.join(" ")}`.trim();
-    return `\`${step}\` failed: ${reason}. The host was put back as it was.${adviceFor(reason)}`;
+    return `\`${step}\` failed: ${reason}. The host was put back as it was.${adviceFor(reason)}${adviceOfIpsec(step, reason)}`;
+}
+
+/** Numbers and selectors are given once on a host, whoever uses them. */
+function adviceOfIpsec(step: string, reason: string): string {
+    if (!reason.includes("File exists")) return "";
+    if (step.startsWith("xfrm receive"))
+        return " Somebody else has an association of that number (`ip xfrm state`). Give the segment another key: the numbers follow from it.";
+    return step.startsWith("ip xfrm policy")
+        ? " Somebody else has a policy for the same packets (`ip xfrm policy`). Give the segment another port."
+        : "";
 }
 
 /** What the kernel means by words that say little. */

@@ -4,11 +4,12 @@ import { type Item, observe } from "../kernel/item.js";
 import type { Snapshot } from "../kernel/snapshot.js";
 import type { Connection } from "../model/connection.js";
 import type { HostIdentity } from "../model/identity.js";
+import { hasKeys } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
 import { createCommitter } from "./commit.js";
 import type { Meaning, Operation } from "./draft.js";
 import { capabilitiesScript, parseCapabilities } from "./facts.js";
-import { fragmentPath, renderFragment } from "./manifest.js";
+import { fragmentPath, keyPath, renderFragment } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import { openSession } from "./session.js";
 import { describeDifference } from "./verify.js";
@@ -71,10 +72,13 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
             world,
             driftOf(key) {
                 const wanted = meaning.itemsOf([key], key === "base" ? withExceptions(world) : world);
-                const isRebuilt = snapshot.paths.has(fragmentPath(key)) || renderFragment(wanted) === "";
+                const files = [
+                    ...(renderFragment(wanted) === "" ? [] : [fragmentPath(key)]),
+                    ...(hasKeys(world.objects.get(key)) ? [keyPath(key)] : []),
+                ];
                 return [
                     ...describeDifference(observe(wanted, snapshot), wanted),
-                    ...(isRebuilt ? [] : [`file ${fragmentPath(key)} is missing`]),
+                    ...files.filter((path) => !snapshot.paths.has(path)).map((path) => `file ${path} is missing`),
                 ];
             },
         };

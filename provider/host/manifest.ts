@@ -1,7 +1,7 @@
 import { identityDirectory, parseIdentity, printIdentity } from "../kernel/identity.js";
 import { type Item, rankOf, typeOf } from "../kernel/item.js";
 import type { HostIdentity } from "../model/identity.js";
-import type { BaseObject, HostObject } from "../model/object.js";
+import { type BaseObject, type HostObject, hasKeys } from "../model/object.js";
 import { World } from "../model/world.js";
 import { quote, renderKept } from "./quote.js";
 import { parseJsonLines } from "./sections.js";
@@ -62,6 +62,9 @@ export function parseManifest(sections: ReadonlyMap<string, string>): Manifest {
 /** Where the restore script finds what rebuilds an object. */
 export const fragmentPath = (key: string) => `${manifestDirectory}/objects/${key}.restore`;
 
+/** Where the keys of an object are: of mode 0600, written by us and read by the host alone. */
+export const keyPath = (key: string) => `${manifestDirectory}/objects/${key}.keys`;
+
 /** The planner's lines for an object's items, as the restore script reads them; sorted by rank over all objects. */
 export function renderFragment(items: readonly Item[]): string {
     const lines = items.flatMap((item) => {
@@ -96,6 +99,7 @@ export const dropPreparedFiles = `rm -f ${manifestDirectory}/new/*`;
 
 /**
  * @param fragments what the restore script needs of objects whose items changed, by key
+ * @param keyFiles keys of objects that come or change, by key of the object
  * @param leavesHost the host's identity goes with its last object
  */
 export function renderManifestChange(
@@ -103,6 +107,7 @@ export function renderManifestChange(
     after: World,
     changed: Iterable<string>,
     fragments: ReadonlyMap<string, string>,
+    keyFiles: ReadonlyMap<string, string>,
     generation: string,
     leavesHost = false,
 ): ManifestChange {
@@ -125,6 +130,10 @@ export function renderManifestChange(
         const file = `${directory}/objects/${key}`;
         if (object === undefined) deletions.push(`${file}.json ${file}.restore`);
         else writes.push(`printf '%s\\n' ${quote(JSON.stringify(object))} >${directory}/new/${key}.json`);
+        if (hasKeys(before.objects.get(key)) && !hasKeys(object)) deletions.push(keyPath(key));
+    }
+    for (const [key, text] of keyFiles) {
+        writes.push(`(umask 077; printf '%s' ${quote(text)} >${directory}/new/${key}.keys)`);
     }
     for (const [key, text] of fragments) {
         writes.push(`printf '%s' ${quote(text)} >${directory}/new/${key}.restore`);

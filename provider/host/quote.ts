@@ -1,4 +1,5 @@
 import type { Line } from "../kernel/line.js";
+import { loadAssociations } from "../kernel/xfrm-load.js";
 import { isIpv6, parseIpv6 } from "../model/ipv6.js";
 
 /** A text as one word of POSIX sh. The only place where data meets shell syntax. */
@@ -33,6 +34,7 @@ export function renderKept(line: Line): string | undefined {
             return `${at} ${line.args.map(batchWord).join(" ")}`;
         case "nft":
         case "sysctl":
+        case "xfrm":
             return `${at} ${line.args.join(" ")}`;
         case "command":
             return `${at} ${line.args.map(quote).join(" ")}`;
@@ -151,6 +153,10 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
                 return `{ ${words.map(quote).join(" ")} || { echo ${quote(sentence)} >&2; false; }; }`;
             });
             return `{ ${tests.join(" && ")}; } </dev/null ${tail}\n`;
+        }
+        case "xfrm": {
+            const batch = hereDocument(lines.map((line) => line.args.join(" ")));
+            return `${loadAssociations}load_associations '${flag.trim()}' ${batch}`.replace("%TAIL%", () => ` ${tail}`);
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

@@ -1,5 +1,6 @@
 import { type ExceptionItem, exceptionType, lookForException } from "../kernel/exception.js";
 import { observedFiles } from "../kernel/file.js";
+import { parseIdentity } from "../kernel/identity.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
 import { recoverScript } from "../kernel/restore.js";
@@ -14,13 +15,14 @@ import type {
     Snapshot,
     TableSnapshot,
 } from "../kernel/snapshot.js";
+import { parseXfrm } from "../kernel/xfrm-show.js";
 import { isIpv6 } from "../model/ipv6.js";
-import { fragmentPath, manifestDirectory, printManifest, runDirectory } from "./manifest.js";
+import { fragmentPath, keyPath, manifestDirectory, printManifest, runDirectory } from "./manifest.js";
 import { type Group, quote } from "./quote.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
 /** Paths whose existence tells whether an item is there. */
-const observedPaths = ["/proc/sys/net/bridge", fragmentPath("*")];
+const observedPaths = ["/proc/sys/net/bridge", fragmentPath("*"), keyPath("*")];
 
 const families = ["inet", "bridge"] as const;
 
@@ -145,6 +147,7 @@ function lookForExceptions(items: readonly Item[]): string[] {
 export function snapshotScript(items: readonly Item[]): string {
     const sysctls = sysctlsOf(items);
     const hasTunnel = items.some((item) => item.type === "vxlan");
+    const isEncrypted = items.some(({ type }) => type === "xfrm-policy");
     const hasIpv6 = items.some((item) => item.type === "address" && item.netns === undefined && isIpv6(item.address));
     const hostKeys = sysctls.get("") ?? [];
     const inside = lookInside(items, sysctls);
@@ -166,6 +169,12 @@ export function snapshotScript(items: readonly Item[]): string {
         ...(items.some(isOwnRoute) ? ["echo '@@ own routes'", `ip -j ${ownRoutes}`] : []),
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
+            : []),
+        ...(isEncrypted
+            ? [
+                  ...["echo '@@ xfrm states'", "ip xfrm state list nokeys"],
+                  ...["echo '@@ xfrm policies'", "ip xfrm policy list"],
+              ]
             : []),
         ...(hostKeys.length > 0 ? ["echo '@@ sysctl '", `read_sysctls ${keysOf(hostKeys)}`] : []),
         ...families.flatMap((family) => [
@@ -251,6 +260,11 @@ function parseFdb(entries: readonly FdbJson[]): Set<string> {
     return new Set(sent.map((entry) => `${entry.ifname} ${entry.mac} ${entry.dst}`));
 }
 
+function parseXfrmSections(sections: ReadonlyMap<string, string>) {
+    const epoch = parseIdentity(sections.get("identity"))?.epoch ?? 0;
+    return parseXfrm(sections.get("xfrm states") ?? "", sections.get("xfrm policies") ?? "", epoch);
+}
+
 const linesOf = (body = "") => new Set(body.split("\n").filter((line) => line !== ""));
 
 export function parseSnapshot(stdout: string): Snapshot {
@@ -287,6 +301,7 @@ export function parseSnapshot(stdout: string): Snapshot {
         tables: new Map(families.map((family) => [family, parseTable(sections.get(`nft ${family}`))])),
         paths: linesOf(sections.get("paths")),
         exceptions: linesOf(sections.get("exceptions")),
+        ...(sections.has("xfrm states") ? { xfrm: parseXfrmSections(sections) } : {}),
         files: new Map(
             [...sections].flatMap(([name, body]) => (name.startsWith("file ") ? [[name.slice(5), body]] : [])),
         ),

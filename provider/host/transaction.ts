@@ -21,7 +21,7 @@ import { readBackLines } from "./snapshot.js";
  * Exit codes of a transaction's script. `unconfirmed`: all is done but the manifest, and the host waits for a new connection
  * to confirm it. Everything else but `done` left the host as it was.
  */
-export const exits = { done: 0, locked: 74, stale: 75, taken: 76, failed: 77, unconfirmed: 78 } as const;
+export const exits = { done: 0, locked: 74, stale: 75, taken: 76, failed: 77, unconfirmed: 78, lacking: 79 } as const;
 
 export interface Transaction {
     readonly before: readonly Item[];
@@ -32,6 +32,8 @@ export interface Transaction {
     readonly changed: Iterable<string>;
     /** What the restore script needs of objects whose items come or change, by key. */
     readonly fragments: ReadonlyMap<string, string>;
+    /** Keys of objects that come or change, by key of the object. @default none */
+    readonly keyFiles?: ReadonlyMap<string, string>;
     readonly generationBefore: string;
     readonly generationAfter: string;
     /** The host's own, that the items were worked out with. */
@@ -122,7 +124,7 @@ function claimsOf(items: readonly Item[]): Claim[] {
     return items.flatMap((item) => typeOf(item).claims?.(item) ?? []);
 }
 
-/** Names and ports that must be free, looked at under the lock. */
+/** Names and ports that must be free, and what the kernel must be able to do; looked at under the lock. */
 function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<string>): string {
     const claims = claimsOf(items);
     const paths = claims.flatMap((claim) => ("path" in claim ? [claim] : []));
@@ -130,6 +132,11 @@ function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<string>):
         ({ path, what }) =>
             `if [ -e ${quote(path)} ]; then echo '@@ taken'; echo ${quote(what)}; exit ${exits.taken}; fi`,
     );
+    const trials = new Map(claims.flatMap((claim) => ("works" in claim ? [[claim.lacking, claim.works]] : [])));
+    for (const [lacking, words] of trials) {
+        const trial = `${words.map(quote).join(" ")} </dev/null 2>&1`;
+        lines.push(`w=$(${trial}) || { echo '@@ lacking'; echo ${quote(lacking)}; echo "$w"; exit ${exits.lacking}; }`);
+    }
     const ports = claims.flatMap((claim) =>
         "port" in claim && !waivedPorts.has(`${claim.protocol} ${claim.port}`)
             ? [`${claim.protocol}:${claim.port}`]
@@ -163,6 +170,7 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
         worldAfter,
         changed,
         transaction.fragments,
+        transaction.keyFiles ?? new Map(),
         generationAfter,
         transaction.leavesHost,
     );

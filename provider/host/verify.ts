@@ -90,6 +90,12 @@ function titleOf(item: Item): string {
             return `sysctl ${item.key}${at(item.netns)}`;
         case "exception":
             return `the exception for our networks in ${item.tool} (${item.chain}: ${item.rule})`;
+        case "xfrm-policy":
+            return `IPsec policy ${item.direction} ${item.source} to ${item.destination} udp port ${item.port}`;
+        case "xfrm-send":
+            return `IPsec association to ${item.destination} (reqid ${item.reqid})`;
+        case "xfrm-receive":
+            return `IPsec associations from ${item.source} (reqid ${item.reqid})`;
         case "restore-script":
             return `file ${restoreScriptPath}`;
         case "restore-unit":

@@ -58,8 +58,13 @@ export const raiseEpoch = `raise_epoch() {
     read -r e b <${identityDirectory}/epoch
     read -r boot </proc/sys/kernel/random/boot_id
     if [ "$b" = "$boot" ]; then return 0; fi
+    # Keys of later epochs that this one had to take (see load_associations).
+    if [ -s ${identityDirectory}/spent ]; then
+        e=$(awk -v e="$e" '$2 > e { e = $2 } END { print e }' ${identityDirectory}/spent) || return
+    fi
     e=$((e + 1))
     (umask 077 && echo "$e $boot" >${identityDirectory}/epoch.new) && sync ${identityDirectory}/epoch.new &&
-        mv -f ${identityDirectory}/epoch.new ${identityDirectory}/epoch && sync ${identityDirectory}
+        mv -f ${identityDirectory}/epoch.new ${identityDirectory}/epoch && sync ${identityDirectory} &&
+        rm -f ${identityDirectory}/spent
 }
 `;

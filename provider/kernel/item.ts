@@ -37,6 +37,14 @@ import {
     type SysctlItem,
     sysctlType,
 } from "./sysctl.js";
+import {
+    type XfrmPolicyItem,
+    type XfrmReceiveItem,
+    type XfrmSendItem,
+    xfrmPolicyType,
+    xfrmReceiveType,
+    xfrmSendType,
+} from "./xfrm.js";
 
 /**
  * One thing in the kernel that we put there: the smallest unit that is planned, observed, repaired and undone. What a
@@ -65,12 +73,19 @@ export type Item =
     | FlowsItem
     | RestoreScriptItem
     | RestoreUnitItem
-    | ExceptionItem;
+    | ExceptionItem
+    | XfrmPolicyItem
+    | XfrmSendItem
+    | XfrmReceiveItem;
 
-/** What must be free before an item is added: a name in the kernel (the path that shows it is taken), or a port. */
+/**
+ * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, or a
+ * command works that tries out what the kernel can do.
+ */
 export type Claim =
     | { readonly path: string; readonly what: string }
-    | { readonly protocol: string; readonly port: number; readonly address: string };
+    | { readonly protocol: string; readonly port: number; readonly address: string }
+    | { readonly works: readonly string[]; readonly lacking: string };
 
 /** How one type of item is added, removed, changed and seen. */
 export interface ItemType<T> {
@@ -116,11 +131,17 @@ const types = {
     counter: counterType,
     meter: meterType,
     exception: exceptionType,
+    "xfrm-policy": xfrmPolicyType,
+    "xfrm-send": xfrmSendType,
+    "xfrm-receive": xfrmReceiveType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);
-/** What has to be there is looked at before all else; chains name counters and meters. */
-const first = new Set<Item["type"]>(["kept", "counter", "meter"]);
+/**
+ * What has to be there is looked at before all else; chains name counters and meters; nothing is sent by a device before
+ * the policies of its packets are there.
+ */
+const first = new Set<Item["type"]>(["kept", "counter", "meter", "xfrm-policy", "xfrm-send", "xfrm-receive"]);
 
 export function typeOf(item: Item): ItemType<Item> {
     return types[item.type] as unknown as ItemType<Item>;

@@ -1,4 +1,5 @@
 import { identityDirectory, raiseEpoch } from "./identity.js";
+import { loadAssociations } from "./xfrm-load.js";
 
 /**
  * Ends what a killed transaction left, under the host lock; `$r` is the folder of lock and undo. The stage is the last
@@ -68,6 +69,7 @@ fi
     cat $t/nft@-
 } >$t/ruleset
 nft -f $t/ruleset || { echo 'linuxnet: the nft tables could not be restored' >&2; exit 1; }
+${loadAssociations}if [ -f $t/xfrm@- ]; then load_associations -force <$t/xfrm@- 2>>$t/errors; fi
 for tool in ip bridge; do
     if [ -f $t/$tool@- ]; then $tool -force -batch $t/$tool@- 2>>$t/errors; fi
 done

@@ -60,6 +60,8 @@ const inet: BaseTable = {
         set("gateway_addresses6", "type ipv6_addr"),
         set("tunnel_ports", "type inet_service"),
         set("tunnel_peers", "type ipv4_addr . inet_service"),
+        set("encrypted_peers", "type ipv4_addr . inet_service"),
+        set("encrypted_peers6", "type ipv6_addr . inet_service"),
         map("egress", "type ifname . ipv4_addr : verdict"),
         map("egress6", "type ifname . ipv6_addr : verdict"),
         map("ingress", "type ifname . ipv4_addr : verdict"),
@@ -179,6 +181,8 @@ const inet: BaseTable = {
             hook: "type filter hook input priority 0",
             rules: [
                 "udp dport @tunnel_ports ip saddr . udp dport != @tunnel_peers drop",
+                "udp dport @tunnel_ports ip saddr . udp dport @encrypted_peers meta secpath missing drop",
+                "udp dport @tunnel_ports ip6 saddr . udp dport @encrypted_peers6 meta secpath missing drop",
                 'iifname "lo" accept',
                 "ct state established,related accept",
                 "iifname != @networks ip daddr @gateway_addresses drop",
@@ -200,6 +204,9 @@ const inet: BaseTable = {
             name: "output",
             hook: "type filter hook output priority 0",
             rules: [
+                // The kernel's policies see to it; whoever takes them away lets nothing out in the clear.
+                "udp dport @tunnel_ports ip daddr . udp dport @encrypted_peers rt ipsec missing drop",
+                "udp dport @tunnel_ports ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
                 "ct state established,related accept",
                 `${neighbourDiscovery} accept`,
                 "oifname @no_host_access ct status & dnat == 0 drop",

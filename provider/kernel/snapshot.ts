@@ -1,3 +1,5 @@
+import type { XfrmSnapshot } from "./xfrm-show.js";
+
 /** What `ip -json -details address show` says of one interface, as far as it is read. */
 export interface LinkJson {
     readonly ifindex?: number;
@@ -89,4 +91,6 @@ export interface Snapshot {
     readonly files: ReadonlyMap<string, string>;
     /** Keys of the exceptions in firewalls of others that are there, of those that were asked for. */
     readonly exceptions: ReadonlySet<string>;
+    /** Absent: it was not asked for. */
+    readonly xfrm?: XfrmSnapshot;
 }

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import type { Snapshot } from "../kernel/snapshot.js";
+import type { Derive } from "../model/derive.js";
 import type { Kind } from "../model/kind.js";
 import type { HostObject } from "../model/object.js";
 import { nameStack, type Owner } from "../model/reference.js";
@@ -19,6 +20,7 @@ export interface BuildContext<T extends HostObject> {
     readonly adoptedFrom: T | undefined;
     /** What the kernel shows of what `survey` asked for. */
     readonly kernel: Snapshot | undefined;
+    readonly derive: Derive;
 }
 
 /** What a kind of resource means: its arguments, its object, what of it is in the kernel. All of it pure. */
@@ -36,6 +38,8 @@ export interface ObjectKind<T extends HostObject> {
     build(inputs: Record<string, unknown>, context: BuildContext<T>): T;
     /** What of others the inputs speak of, to be looked at before `build`; absent: nothing. */
     survey?(inputs: Record<string, unknown>, world: World, facts: HostFacts): readonly Item[];
+    /** Keys of an object that `build` made of the inputs, which its host keeps for root alone; absent: it has none. */
+    keys?(object: T, inputs: Record<string, unknown>, facts: HostFacts, derive: Derive): string | undefined;
     /** Objects of others that these inputs describe: what `adopt` may take over. */
     twins(inputs: Record<string, unknown>, context: BuildContext<T>): readonly T[];
     /** Everything this object has in the kernel, given all objects of the host. */

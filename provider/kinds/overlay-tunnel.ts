@@ -3,15 +3,18 @@ import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
 import { contains, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
+import type { HostIdentity } from "../model/identity.js";
 import { macOfUnderlay } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { associate, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./tunnel-forwarding.js";
+import { companionsOf, ipsecItems, refuseMixture } from "./tunnel-ipsec.js";
 import { chooseMtu, mtuDrift } from "./tunnel-mtu.js";
 import { routeTo } from "./underlay.js";
 
@@ -27,20 +30,24 @@ const schema = shape({
     remoteEndpoints: later("Forwarding follows the peers' ranges.", []),
     local: ipv4.optional(),
     port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),
-    encryption: later('Only "none" is; use it on networks you trust.', "none"),
-    key: later("It belongs to encryption."),
+    encryption: z.enum(["none", "ipsec"]).optional(),
+    key: keySchema.optional(),
     learning: later("Forwarding follows the ranges of the peers, and nothing is learnt.", false),
     mtu: mtu.optional(),
     adopt,
     labels,
-}).overwrite(withNeededIdentity);
+})
+    .superRefine(refuseWrongKey)
+    .overwrite(withNeededIdentity);
 
 interface TunnelInputs {
     readonly network: RefValue;
     readonly vni: number;
-    readonly peers: TunnelPeer[];
+    readonly peers: (TunnelPeer & { readonly identity?: Partial<HostIdentity> })[];
     readonly local?: string;
     readonly port: number;
+    readonly encryption?: "none" | "ipsec";
+    readonly key?: string | string[];
     readonly mtu?: number;
     readonly labels: Record<string, string>;
 }
@@ -104,9 +111,14 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
 }
 
 /** Who may send to a port: what tunnels on it have in common. */
-function elementsOf({ port, peers }: OverlayTunnelObject): Item[] {
+function elementsOf(tunnel: OverlayTunnelObject, world: World): Item[] {
+    const { port, peers } = tunnel;
     const allow = (set: string, ...key: (string | number)[]): Item => ({ type: "element", family: "inet", set, key });
-    return [allow("tunnel_ports", port), ...peers.map((each) => allow("tunnel_peers", each.underlayAddress, port))];
+    return [
+        allow("tunnel_ports", port),
+        ...peers.map((each) => allow("tunnel_peers", each.underlayAddress, port)),
+        ...ipsecItems(tunnel, world),
+    ];
 }
 
 /** Stands among keys of objects for what all tunnels on a port share; no object has such a key. */
@@ -116,7 +128,7 @@ const sharedPrefix = "tunnels on ";
 export function sharedItems(key: string, world: World): Item[] {
     if (!key.startsWith(sharedPrefix)) return [];
     const port = Number(key.slice(sharedPrefix.length));
-    return world.all("overlay-tunnel").flatMap((tunnel) => (tunnel.port === port ? elementsOf(tunnel) : []));
+    return world.all("overlay-tunnel").flatMap((tunnel) => (tunnel.port === port ? elementsOf(tunnel, world) : []));
 }
 
 /** One host's end of a VXLAN segment. Forwarding follows the hosts' ranges, so all of it is known before any endpoint is. */
@@ -143,7 +155,10 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             );
         const local = chooseLocal(inputs, context);
         refuseConflicts(inputs, network, local, context);
-        return {
+        const isIpsec = inputs.encryption === "ipsec";
+        const { identity } = context.facts;
+        const associations = isIpsec ? associate(inputs, local, identity, context.derive) : [];
+        const object: OverlayTunnelObject = {
             schemaVersion: 1,
             kind: "overlay-tunnel",
             key: context.key,
@@ -155,9 +170,21 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             vni: inputs.vni,
             port: inputs.port,
             local,
-            peers: inputs.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
-            ...chooseMtu(inputs.mtu, inputs.peers, "none", context.facts),
+            peers: inputs.peers.map(({ underlayAddress, ipRange }, i) => ({
+                underlayAddress,
+                ipRange,
+                ...(associations[i] === undefined ? {} : { ipsec: associations[i] }),
+            })),
+            ...chooseMtu(inputs.mtu, inputs.peers, inputs.encryption ?? "none", context.facts),
+            ...(isIpsec && identity !== undefined ? { ipsec: { epoch: identity.epoch } } : {}),
         };
+        refuseMixture(object, context.world);
+        return object;
+    },
+
+    keys({ local, ipsec }, raw, { identity }, derive) {
+        if (ipsec === undefined || identity === undefined) return undefined;
+        return renderKeys(raw as unknown as TunnelInputs, local, identity, derive);
     },
 
     twins(raw, { world }) {
@@ -169,7 +196,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         const network = world.get("network", object.network);
         if (network === undefined) return [];
         return [
-            ...elementsOf(object),
+            ...elementsOf(object, world),
             ...tunnelMemberships(object.key, network),
             {
                 type: "vxlan",
@@ -191,10 +218,11 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         yield object.network;
         // Tunnels on one port share elements (port, peers): the one that goes must not take the others' along.
         yield `${sharedPrefix}${object.port}`;
+        yield* companionsOf(object, world);
         for (const endpoint of world.endpointsOf(object.network)) yield endpoint.key;
     },
 
     dependents: () => [],
-    driftOfFacts: (object, facts) => mtuDrift(object, "none", facts),
+    driftOfFacts: (object, facts) => mtuDrift(object, object.ipsec === undefined ? "none" : "ipsec", facts),
     outputs: (object) => ({ interfaceName: object.key, local: object.local, mtu: object.mtuBytes }),
 };

@@ -1,5 +1,6 @@
 import type { Snapshot } from "../kernel/snapshot.js";
 import { layerOf } from "../model/adoption.js";
+import type { Derive } from "../model/derive.js";
 import type { HostObject } from "../model/object.js";
 import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
@@ -55,9 +56,10 @@ export function placeObject(
     world: World,
     facts: HostFacts,
     kernel: Snapshot | undefined,
+    derive: Derive,
 ): HostObject {
     const isAdopting = inputs["adopt"] === true;
-    const context = { world, facts, kernel, owner: at.owner, generation: at.generation ?? at.freshGeneration };
+    const context = { world, facts, kernel, derive, owner: at.owner, generation: at.generation ?? at.freshGeneration };
 
     function build(key: string, previous: HostObject | undefined, below: HostObject | undefined): HostObject {
         const object = kind.build(inputs, { ...context, key, previous, adoptedFrom: below });

@@ -188,6 +188,16 @@ export interface FirewallPolicyObject extends ObjectBase<"firewall-policy"> {
 export interface TunnelPeer {
     readonly underlayAddress: string;
     readonly ipRange: string;
+    /** With encryption "ipsec". */
+    readonly ipsec?: PeerAssociations;
+}
+
+/** What the associations with a peer are known by, without their keys. */
+export interface PeerAssociations {
+    /** The epoch that the peer is known to be in. */
+    readonly epoch: number;
+    /** Numbers of the associations in both directions for each secret, in the order in which the secrets are given. */
+    readonly reqids: readonly { readonly send: number; readonly receive: number }[];
 }
 
 export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
@@ -199,6 +209,16 @@ export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
     readonly mtuBytes: number;
     /** The program chose the MTU; absent: it follows from the underlay. */
     readonly isMtuGiven?: true;
+    /** With encryption "ipsec"; its keys are in a file of their own. */
+    readonly ipsec?: {
+        /** The host's own epoch when they were made. */
+        readonly epoch: number;
+    };
+}
+
+/** Whether keys are kept for the object on its host. */
+export function hasKeys(object: HostObject | BaseObject | undefined): boolean {
+    return object?.kind === "overlay-tunnel" && object.ipsec !== undefined;
 }
 
 export type HostObject =

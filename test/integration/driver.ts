@@ -1,5 +1,6 @@
 import type { LabHost } from "../../lab/index.js";
 import type { Handler, Props } from "../../provider/lifecycle.js";
+import type { HostIdentity } from "../../provider/model/identity.js";
 import type { Kind } from "../../provider/model/kind.js";
 import { closeSessions } from "../../provider/sessions.js";
 import { type Provider, providerHere } from "./provider-process.js";
@@ -7,7 +8,11 @@ import { inside, type Place } from "./traffic.js";
 
 /** Outputs that the tests look at, by kind. */
 interface Outputs {
-    readonly host: { readonly machineId: string; readonly underlayAddress: string };
+    readonly host: {
+        readonly machineId: string;
+        readonly underlayAddress: string;
+        readonly identity: HostIdentity;
+    };
     readonly network: {
         readonly gateway: string;
         readonly subnets: readonly string[];

@@ -129,6 +129,56 @@ const cases: Cases = {
         ],
         changes: [],
     },
+    "xfrm-policy": {
+        item: {
+            ...{ type: "xfrm-policy", direction: "out", port: 4789, reqid: 0x80000010 },
+            ...{ source: "192.0.2.10", destination: "192.0.2.20" },
+        },
+        add: [
+            "ip xfrm policy add src 192.0.2.10/32 dst 192.0.2.20/32 proto udp dport 4789 dir out index 0xa7634309 priority 1789 tmpl src 192.0.2.10 dst 192.0.2.20 proto esp reqid 2147483664 mode transport",
+        ],
+        remove: ["ip xfrm policy delete dir out index 0xa7634309"],
+        changes: [
+            {
+                to: { reqid: 0x80000020 },
+                lines: [
+                    "ip xfrm policy update src 192.0.2.10/32 dst 192.0.2.20/32 proto udp dport 4789 dir out index 0xa7634309 priority 1789 tmpl src 192.0.2.10 dst 192.0.2.20 proto esp reqid 2147483680 mode transport",
+                ],
+            },
+        ],
+    },
+    "xfrm-send": {
+        item: {
+            ...{ type: "xfrm-send", source: "192.0.2.10", destination: "192.0.2.20" },
+            ...{ reqid: 0x80000010, epoch: 3 },
+        },
+        add: ["xfrm send 192.0.2.10 192.0.2.20 2147483664 0x80000010"],
+        remove: ["xfrm delete 192.0.2.10 192.0.2.20 2147483664"],
+        changes: [{ to: { epoch: 4 }, lines: ["xfrm send 192.0.2.10 192.0.2.20 2147483664 0x80000010"] }],
+    },
+    "xfrm-receive": {
+        item: {
+            ...{ type: "xfrm-receive", source: "192.0.2.20", destination: "192.0.2.10" },
+            ...{ reqid: 0x80000020, epochs: [15, 16] },
+        },
+        add: [
+            "xfrm receive 192.0.2.20 192.0.2.10 2147483680 0x8000002f 15",
+            "xfrm receive 192.0.2.20 192.0.2.10 2147483680 0x80000020 16",
+        ],
+        remove: [
+            "xfrm delete 192.0.2.20 192.0.2.10 2147483680 0x8000002f",
+            "xfrm delete 192.0.2.20 192.0.2.10 2147483680 0x80000020",
+        ],
+        changes: [
+            {
+                to: { epochs: [16, 17] },
+                lines: [
+                    "xfrm delete 192.0.2.20 192.0.2.10 2147483680 0x8000002f",
+                    "xfrm receive 192.0.2.20 192.0.2.10 2147483680 0x80000021 17",
+                ],
+            },
+        ],
+    },
     "restore-unit": {
         item: { type: "restore-unit", version: 1 },
         add: [

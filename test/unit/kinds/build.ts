@@ -1,3 +1,4 @@
+import { derive } from "../../../provider/derive.js";
 import type { Item } from "../../../provider/kernel/item.js";
 import { buildBase } from "../../../provider/kinds/base.js";
 import { affectedBy, itemsOf, objectKinds } from "../../../provider/kinds/index.js";
@@ -77,6 +78,7 @@ export function build(kind: Kind, name: string, args: Args, world: World, option
         previous: world.objects.get(key),
         adoptedFrom: undefined,
         kernel: undefined,
+        derive,
     });
 }
 

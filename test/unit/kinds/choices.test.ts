@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { derive } from "../../../provider/derive.js";
 import { plan } from "../../../provider/kernel/plan.js";
 import { objectKinds } from "../../../provider/kinds/index.js";
 import { contains, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../../../provider/model/address.js";
@@ -467,6 +468,7 @@ const chooseNetwork = (world: World, name: string, args: Args, pools: readonly o
             previous: world.get("network", keyOf("network", name)),
             adoptedFrom: undefined,
             kernel: undefined,
+            derive,
         },
     ) as NetworkObject;
 

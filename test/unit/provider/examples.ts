@@ -134,6 +134,15 @@ export const examples: Readonly<Record<Kind, Props>> = {
 
 /** Arguments that exclude some of the examples: given beside the minimal ones. */
 export const alternatives: Partial<Record<Kind, Props>> = {
+    "overlay-tunnel": {
+        ...{ network, vni: 42, encryption: "ipsec", key: ["0123456789abcdef", "fedcba9876543210"] },
+        peers: [
+            {
+                ...{ host, underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24" },
+                identity: { id: "0".repeat(32), epoch: 1 },
+            },
+        ],
+    },
     "port-mapping": {
         target: [endpoint, { endpoint: { kind: "endpoint", id: "le2.1@m1" }, weight: 2 }],
         ports: [

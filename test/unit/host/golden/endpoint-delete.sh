@@ -29,9 +29,14 @@ raise_epoch() {
     read -r e b </var/lib/linuxnet/identity/epoch
     read -r boot </proc/sys/kernel/random/boot_id
     if [ "$b" = "$boot" ]; then return 0; fi
+    # Keys of later epochs that this one had to take (see load_associations).
+    if [ -s /var/lib/linuxnet/identity/spent ]; then
+        e=$(awk -v e="$e" '$2 > e { e = $2 } END { print e }' /var/lib/linuxnet/identity/spent) || return
+    fi
     e=$((e + 1))
     (umask 077 && echo "$e $boot" >/var/lib/linuxnet/identity/epoch.new) && sync /var/lib/linuxnet/identity/epoch.new &&
-        mv -f /var/lib/linuxnet/identity/epoch.new /var/lib/linuxnet/identity/epoch && sync /var/lib/linuxnet/identity
+        mv -f /var/lib/linuxnet/identity/epoch.new /var/lib/linuxnet/identity/epoch && sync /var/lib/linuxnet/identity &&
+        rm -f /var/lib/linuxnet/identity/spent
 }
 
 r=/run/linuxnet
