@@ -23,6 +23,7 @@ export interface ScaleRun {
 export interface Scale {
     readonly hosts: number;
     readonly endpointsPerHost: number;
+    readonly segments: number;
     readonly labSeconds: number;
     readonly hasCheckpoints: boolean;
     readonly runs: readonly ScaleRun[];
@@ -34,6 +35,7 @@ export interface Scale {
 
 export interface ScaleOptions {
     readonly endpointsPerHost?: number;
+    readonly segments?: number;
     readonly hasCheckpoints?: boolean;
     /** Is told how far it is. */
     readonly say?: (text: string) => void;
@@ -41,7 +43,7 @@ export interface ScaleOptions {
 
 /** `up`, one more endpoint, one more host, refresh and destroy of one segment, through the real engine. */
 export async function measureScale(hosts: number, options: ScaleOptions = {}): Promise<Scale> {
-    const { endpointsPerHost = 4, hasCheckpoints = true, say = () => undefined } = options;
+    const { endpointsPerHost = 4, segments = 1, hasCheckpoints = true, say = () => undefined } = options;
     const folder = mkdtempSync(join(tmpdir(), "linuxnet-scale-"));
     const witness = join(folder, "providers");
     const startedAt = performance.now();
@@ -53,7 +55,7 @@ export async function measureScale(hosts: number, options: ScaleOptions = {}): P
             LINUXNET_BENCH_WITNESS: witness,
             ...(hasCheckpoints ? {} : { PULUMI_EXPERIMENTAL: "true", PULUMI_SKIP_CHECKPOINTS: "true" }),
         };
-        const size: SegmentSize = { hosts, endpointsPerHost };
+        const size: SegmentSize = { hosts, endpointsPerHost, segments };
         await introduceHosts(lab.hosts);
         const first = lab.hosts[0] as LabHost;
         const before = await countEntries(first);
@@ -68,7 +70,9 @@ export async function measureScale(hosts: number, options: ScaleOptions = {}): P
             });
             const stateBytes = JSON.stringify(await stack.exportState()).length;
             runs.push({ name, seconds, changes, provider: lastCost(witness), stateBytes });
-            say(`  ${hosts} hosts: ${name} ${seconds.toFixed(1)} s`);
+            say(
+                `  ${hosts} hosts, ${endpointsPerHost} sandboxes each, ${segments} segments: ${name} ${seconds.toFixed(1)} s`,
+            );
         };
         const update = (more: Partial<SegmentSize> = {}) =>
             stack.update(() => declareSegment(lab.hosts, { ...size, ...more }) as unknown as SegmentOutputs);
@@ -81,7 +85,8 @@ export async function measureScale(hosts: number, options: ScaleOptions = {}): P
         await measure("up, one more host", () => update({ further: 1, hosts: hosts + 1 }));
         await measure("refresh", () => stack.refresh());
         await measure("destroy", () => stack.destroy());
-        return { hosts, endpointsPerHost, labSeconds, hasCheckpoints, runs, entries, sandboxEntries, pairs };
+        const measured = { hosts, endpointsPerHost, segments, labSeconds, hasCheckpoints };
+        return { ...measured, runs, entries, sandboxEntries, pairs };
     } finally {
         await lab[Symbol.asyncDispose]();
         rmSync(folder, { recursive: true, force: true });

@@ -9,27 +9,16 @@ export function renderScale(scales: readonly Scale[]): string {
 }
 
 function renderRuns(scales: readonly Scale[]): string {
-    const head = [
-        "hosts",
-        "",
-        "seconds",
-        "made",
-        "changed",
-        "deleted",
-        "same",
-        "round trips",
-        "provider MB",
-        "state kB",
-    ];
-    const table = new Table({
-        head,
-        ...plain,
-        colAligns: ["right", "left", ...head.slice(2).map(() => "right" as const)],
-    });
-    for (const { hosts, hasCheckpoints, runs } of scales) {
+    const size = ["hosts", "sandboxes", "segments"];
+    const changes = ["made", "changed", "deleted", "same"];
+    const head = [...size, "", "seconds", ...changes, "round trips", "provider MB", "state kB"];
+    const right = (of: readonly string[]) => of.map(() => "right" as const);
+    const table = new Table({ head, ...plain, colAligns: [...right(size), "left", ...right(head.slice(4))] });
+    for (const { hosts, endpointsPerHost, segments, hasCheckpoints, runs } of scales) {
         const without = hasCheckpoints ? "" : ", without checkpoints";
         for (const [i, run] of runs.entries()) {
-            table.push([i === 0 ? hosts : "", `${run.name}${without}`, ...cellsOf(run)]);
+            const size = i === 0 ? [hosts, hosts * endpointsPerHost, segments] : ["", "", ""];
+            table.push([...size, `${run.name}${without}`, ...cellsOf(run)]);
         }
     }
     return table.toString();
@@ -49,7 +38,8 @@ function cellsOf({ seconds, changes, provider, stateBytes }: ScaleRun): (string 
 function renderEntries(scales: readonly Scale[]): string {
     const head = [
         "hosts",
-        "endpoints",
+        "sandboxes",
+        "segments",
         "routes",
         "neighbours",
         "fdb",
@@ -60,10 +50,10 @@ function renderEntries(scales: readonly Scale[]): string {
         "s",
     ];
     const table = new Table({ head, ...plain, colAligns: head.map(() => "right" as const) });
-    for (const { hosts, endpointsPerHost, entries, pairs } of scales) {
+    for (const { hosts, endpointsPerHost, segments, entries, pairs } of scales) {
         const { routes, neighbours, fdb, elements } = entries;
         const answers = [pairs.pairs, pairs.answered, pairs.atOnce, pairs.seconds.toFixed(1)];
-        table.push([hosts, hosts * endpointsPerHost, routes, neighbours, fdb, elements, ...answers]);
+        table.push([hosts, hosts * endpointsPerHost, segments, routes, neighbours, fdb, elements, ...answers]);
     }
     const missing = scales.flatMap(({ hosts, pairs }) => pairs.missing.map((pair) => `${hosts} hosts, ${pair}`));
     return [table.toString(), ...missing.map((pair) => `  no answer: ${pair}`)].join("\n");
