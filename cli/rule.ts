@@ -6,7 +6,8 @@ import { nameOf } from "./name.js";
 
 /** The words of a peer: the name of an object, a network, or a keyword. */
 export function describePeer(peer: Peer, world: World): string {
-    if ("object" in peer) return nameOf(peer.object, world);
+    if ("object" in peer) return `${nameOf(peer.object, world)}${peer.segment ? " on all hosts" : ""}`;
+    if ("remote" in peer) return peer.addresses.join(", ");
     return "cidr" in peer ? peer.cidr : peer.keyword;
 }
 

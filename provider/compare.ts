@@ -1,5 +1,5 @@
 import type { ObjectKind } from "./kinds/kind.js";
-import { hasUnknown, unknown } from "./kinds/unknown.js";
+import { hasUnknown } from "./kinds/unknown.js";
 import { isEqual } from "./model/equal.js";
 import type { HostObject } from "./model/object.js";
 
@@ -14,7 +14,7 @@ export interface Comparison {
 }
 
 /** What a kind says of its inputs. */
-export type InputRules = Pick<ObjectKind<HostObject>, "schema" | "replaces" | "refers" | "chosen">;
+export type InputRules = Pick<ObjectKind<HostObject>, "schema" | "replaces" | "chosen">;
 
 const isInternal = (name: string) => ["owner", "connection", "objectKey", "retainOnDelete", "drift"].includes(name);
 
@@ -22,10 +22,9 @@ const isInternal = (name: string) => ["owner", "connection", "objectKey", "retai
  * Compares outputs with checked inputs. Defaults are written out by check, so what is absent was taken out of the program,
  * or was chosen for the user (an address, a port, a name) and stays.
  *
- * @param rules of an unknown input that replaces it counts as changed; of one that refers the engine shows a replaced one
- * as one unknown text
+ * @param rules an unknown input counts as changed; the engine shows one with something replaced inside as one unknown text
  */
-export function compare(olds: Values, news: Values, { schema, replaces, refers, chosen }: InputRules): Comparison {
+export function compare(olds: Values, news: Values, { schema, replaces, chosen }: InputRules): Comparison {
     const changed: string[] = [];
     const replacing: string[] = [];
     for (const [name, value] of Object.entries(news)) {
@@ -33,7 +32,7 @@ export function compare(olds: Values, news: Values, { schema, replaces, refers, 
         // An output may say less than its input did: the first port of a range.
         if (isEqual(olds[`${name}Given`] ?? olds[name], value) && !hasUnknown(value)) continue;
         changed.push(name);
-        if (replaces.includes(name) || (refers.includes(name) && value === unknown)) replacing.push(name);
+        if (replaces.includes(name)) replacing.push(name);
     }
     for (const name of [...Object.keys(schema.shape), "retainOnDelete"]) {
         if (news[name] !== undefined || olds[name] === undefined || chosen.includes(name)) continue;

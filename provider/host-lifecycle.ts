@@ -130,7 +130,7 @@ function carry(inputs: Props, olds: Props): Props {
 
 /** Both addresses follow the host where the program does not give them. */
 const inputRules: InputRules = {
-    ...{ schema: hostSchema, replaces: [], refers: [] },
+    ...{ schema: hostSchema, replaces: [] },
     chosen: ["underlayAddress", "publicAddress"],
 };
 

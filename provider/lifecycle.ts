@@ -228,19 +228,28 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             const urn = ownerOf(news)?.urn;
             const isKnown = typeof urn === "string" && !hasUnknown(urn);
             const objectKey = olds["objectKey"] ?? (isKnown ? keyOf(kindName, urn) : undefined);
-            const mixed = checked.failures.length > 0 ? [] : refuseMixedMachines(checked.inputs);
+            const isSound = checked.failures.length === 0;
+            const mixed = isSound ? refuseMixedMachines(checked.inputs) : [];
+            const located = isSound ? kind.across?.locate(checked.inputs) : undefined;
             const title = `${kindTitles[kindName]} "${ownerOf(news)?.name}"`;
             return {
-                inputs: withoutUndefined({ ...checked.inputs, objectKey }),
+                inputs: withoutUndefined({ ...checked.inputs, ...located?.inputs, objectKey }),
                 failures: [
                     ...checked.failures,
-                    ...mixed.map((reason) => ({ property: "", reason: `${title}: ${reason}` })),
+                    ...[...mixed, ...(located?.problems ?? [])].map((reason) => ({
+                        property: "",
+                        reason: `${title}: ${reason}`,
+                    })),
                 ],
             };
         },
 
-        async diff(_id, olds, news) {
-            const { changes, replaces } = compare(olds, news, kind);
+        async diff(id, olds, news) {
+            const { changes, replaces: replacing, changed } = compare(olds, news, kind);
+            const machine = kind.across?.machineOf(news);
+            const moves = machine !== undefined && machine !== parseId(id).machineId;
+            const deciding = moves ? changed.filter((name) => kind.across?.decidedBy.includes(name)) : [];
+            const replaces = [...replacing, ...deciding];
             return { changes, replaces, deleteBeforeReplace: replaces.length > 0, stables: [] };
         },
 

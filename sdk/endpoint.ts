@@ -73,6 +73,7 @@ const unset: Unset<Endpoint> = {
     routes: undefined,
     allowedAddresses: undefined,
     address: undefined,
+    addresses: undefined,
     hostInterface: undefined,
 };
 
@@ -94,6 +95,8 @@ export class Endpoint extends LinuxnetResource<"endpoint"> {
 
     /** The first address: IPv4 where there is one. */
     declare readonly address: pulumi.Output<string>;
+    /** All addresses, one of each family. */
+    declare readonly addresses: pulumi.Output<string[]>;
     /** The interface on the host. */
     declare readonly hostInterface: pulumi.Output<string>;
 
@@ -107,6 +110,8 @@ export class Endpoint extends LinuxnetResource<"endpoint"> {
                 routes: projectRoutes(`${at}: routes`, args.routes),
             },
             connection: connectionOf(`${at}: sandbox`, ["sandbox"], args.sandbox),
+            host: isBranded(args.sandbox, "sandbox") ? args.sandbox.__linuxnet.host : undefined,
+            network: isBranded(args.network, "network", "overlay-network") ? args.network : undefined,
         });
         super(definition, name, args, project, opts);
     }

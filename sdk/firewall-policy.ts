@@ -1,15 +1,18 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { RefValue } from "../provider/model/reference.js";
+import { projectAddresses, projectSegment } from "./address-projection.js";
 import type { Endpoint } from "./endpoint.js";
 import type { Host } from "./host.js";
 import type { Network } from "./network.js";
 import type { OverlayNetwork } from "./overlay-network.js";
+import { splitByHost } from "./policy-targets.js";
 import type { ExistingFlows } from "./port-mapping.js";
 import { connectionOfFirst, follow, isBranded, type Many, projectMany, projectRef, type Ref } from "./reference.js";
 import {
     type CommonArgs,
     findExisting,
     type GetArgs,
+    isExisting,
     LinuxnetResource,
     type Lookup,
     type ResourceOptions,
@@ -21,7 +24,11 @@ export interface FirewallPolicyArgs extends CommonArgs {
     /**
      * What the policy protects: endpoints, all endpoints of a sandbox, those of a network (now and later), of an
      * OverlayNetwork, or a host itself: its own ports, not those it publishes. A change of a host's policies stands only when
-     * a new connection to it succeeds within `connection.confirmTimeoutMs`; else the host takes it back by itself. In place.
+     * a new connection to it succeeds within `connection.confirmTimeoutMs`; else the host takes it back by itself.
+     *
+     * Targets may be on several hosts: each of them gets a policy with the same rules, `<name>` the first one and
+     * `<name>-<host>` the others; they have to be given as the resources, not in Outputs or as references. In place;
+     * replaces when it leaves its host.
      */
     target: Many<PolicyTarget>;
     /** What may come in. In place. @default [] */
@@ -42,6 +49,10 @@ export type PolicyTarget = Ref<Endpoint | Sandbox | Network | OverlayNetwork | H
 /**
  * The other side of a rule: a resource, a CIDR, an address, or "any", "host", "internal" (any network of this host),
  * "external" (outside them). Only a reference to a network opens the path from it; CIDRs and keywords never do.
+ *
+ * An Endpoint or Network of another host has to share an OverlayNetwork with the target; it is known by its addresses
+ * (of a Network its range), which the policy follows in the same `up`. A Sandbox of another host is refused: name its
+ * Endpoint. A Network means its own host's part, an OverlayNetwork the whole segment.
  */
 export type PolicyPeer = PolicyTarget | string;
 
@@ -98,8 +109,8 @@ export interface LimitArgs {
     connections?: pulumi.Input<number>;
 }
 
-/** A peer in canonical form. */
-export type PeerValue = RefValue | string;
+/** A peer in canonical form: one on another host has the addresses it is known by; `segment`: a whole OverlayNetwork. */
+export type PeerValue = (RefValue & { readonly addresses?: string[]; readonly segment?: true }) | string;
 
 /** Rules in canonical form. */
 export type IngressRule = pulumi.Unwrap<RuleArgs> & { readonly from?: PeerValue[] };
@@ -137,18 +148,29 @@ export class FirewallPolicy extends LinuxnetResource<"firewall-policy"> {
     declare readonly priority: pulumi.Output<number | undefined>;
     declare readonly existingFlows: pulumi.Output<ExistingFlows | undefined>;
 
+    /** With targets on several hosts it is the policy of the first one, and the parent of one `<name>-<host>` for each other. */
     constructor(name: string, args: FirewallPolicyArgs, opts?: ResourceOptions) {
+        const [own, ...others] = isExisting(args)
+            ? []
+            : splitByHost(`${definition.title} "${name}": target`, args?.target);
+        const target = others.length > 0 ? own?.targets : args?.target;
         const project = (at: string) => ({
             props: {
                 ...unset,
                 ...args,
-                target: projectMany(`${at}: target`, args.target, projectTarget),
+                target: projectMany(`${at}: target`, target, projectTarget),
                 ingress: projectRules(`${at}: ingress`, args.ingress, "from"),
                 egress: projectRules(`${at}: egress`, args.egress, "to"),
             },
-            connection: connectionOfFirst(`${at}: target`, kinds, args.target, firstNetwork),
+            connection: connectionOfFirst(`${at}: target`, kinds, target, firstNetwork),
         });
         super(definition, name, args, project, opts);
+        for (const { host, targets } of others) {
+            // Aliases of the parent are the children's too.
+            const { aliases: _, ...options } = opts ?? {};
+            const ofHost = { ...args, target: targets as PolicyTarget[] };
+            new FirewallPolicy(`${name}-${host}`, ofHost, { ...options, parent: this });
+        }
     }
 
     /** True for a FirewallPolicy, also of another installed copy of the package. */
@@ -179,7 +201,11 @@ function projectRule(at: string, rule: unknown, peer: "from" | "to"): unknown {
 }
 
 function projectPeer(peer: unknown, at: string): unknown {
-    return follow(peer, (known) => (typeof known === "string" ? known : projectTarget(known, at)));
+    return follow(peer, (known) => {
+        if (typeof known === "string") return known;
+        if (isBranded(known, "overlay-network")) return projectSegment(known);
+        return { ...(projectRef(at, kinds, known) as RefValue), ...projectAddresses(known) };
+    });
 }
 
 /** An OverlayNetwork stands for its networks, one a host. */

@@ -188,6 +188,7 @@ const unset: Unset<Network> = {
     defaultHostAddress: undefined,
     attachable: undefined,
     subnets: undefined,
+    ranges: undefined,
     gateways: undefined,
     dnsServer: undefined,
 };
@@ -227,6 +228,8 @@ export class Network extends LinuxnetResource<"network"> {
 
     /** All subnets. */
     declare readonly subnets: pulumi.Output<string[]>;
+    /** What this network has of its subnets: the `ipRange`, or all of it. */
+    declare readonly ranges: pulumi.Output<string[]>;
     /** All gateways. */
     declare readonly gateways: pulumi.Output<string[]>;
     /** Address of the resolver its endpoints ask; undefined without one. */

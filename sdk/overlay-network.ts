@@ -63,6 +63,7 @@ export class OverlayNetwork extends pulumi.ComponentResource {
 
     // A private name: not enumerable, so that a component that is exported as a whole does not drag its hosts along.
     readonly #hosts: readonly NamedHost[];
+    readonly #tunnels = new Map<Network, OverlayTunnel>();
 
     constructor(name: string, args: OverlayNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
         const at = `OverlayNetwork "${name}"`;
@@ -91,7 +92,11 @@ export class OverlayNetwork extends pulumi.ComponentResource {
                     ipRange: range(peerName, "ipRange"),
                     identity: peer.identity,
                 }));
-            new OverlayTunnel(child, { ...ofTunnel, network, peers } as OverlayTunnelArgs, { parent: this });
+            const tunnel = new OverlayTunnel(child, { ...ofTunnel, network, peers } as OverlayTunnelArgs, {
+                parent: this,
+            });
+            this.#tunnels.set(network, tunnel);
+            Object.assign(network.__linuxnet, { overlay: this });
             networks[hostName] = network;
         }
         this.#hosts = hosts;
@@ -115,6 +120,15 @@ export class OverlayNetwork extends pulumi.ComponentResource {
         const wanted = typeof host === "string" ? host : host.__linuxnet.name;
         const known = this.#hosts.map(([name]) => name).join(", ");
         throw new Error(`OverlayNetwork "${this.__linuxnet.name}": "${wanted}" is not one of its hosts (${known}).`);
+    }
+
+    /**
+     * One host's end of the segment: what publishes an endpoint of another host there comes after it.
+     * @internal
+     * @throws Error as `on`
+     */
+    tunnelOn(host: Host): OverlayTunnel | undefined {
+        return this.#tunnels.get(this.on(host));
     }
 }
 

@@ -1,7 +1,19 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { RefValue } from "../provider/model/reference.js";
+import { projectAddresses } from "./address-projection.js";
 import type { Endpoint } from "./endpoint.js";
-import { connectionOfFirst, follow, isBranded, type Many, projectMany, projectRef, type Ref } from "./reference.js";
+import type { Host } from "./host.js";
+import type { OverlayNetwork } from "./overlay-network.js";
+import {
+    connectionOf,
+    connectionOfFirst,
+    follow,
+    isBranded,
+    type Many,
+    projectMany,
+    projectRef,
+    type Ref,
+} from "./reference.js";
 import {
     type CommonArgs,
     findExisting,
@@ -48,8 +60,17 @@ export interface PortMappingArgs extends CommonArgs {
     existingFlows?: pulumi.Input<ExistingFlows>;
     /** How long a delete or a change waits for connections to end, in ms. In place. @default 0 */
     drainTimeoutMs?: pulumi.Input<number>;
-    /** "keep" shows targets the client's address; "masquerade" is for targets on other hosts. In place. @default "keep" */
+    /**
+     * What targets on other hosts see: "masquerade" the address of this host's gateway on the segment, "keep" the client's;
+     * then their host sends replies back through this one. Targets on this host see the client's in either case. In place.
+     * @default "masquerade"
+     */
     sourceAddress?: pulumi.Input<SourceAddress>;
+    /**
+     * The host whose ports these are. Targets on other hosts have to be on an OverlayNetwork that this host is on, too, or
+     * on networks joined by OverlayTunnels that are there before. Replaces. @default the host of the first target
+     */
+    publishOn?: Ref<Host>;
 }
 
 /** One of several targets. */
@@ -95,10 +116,12 @@ export type Protocol = "tcp" | "udp" | "sctp";
 export type ExistingFlows = "drain" | "cut";
 export type SourceAddress = "keep" | "masquerade";
 
-/** A target in canonical form. */
+/** A target in canonical form; one on another host has the addresses it is known by. */
 export type PortTarget =
-    | RefValue
-    | { readonly endpoint: RefValue; readonly port?: number | string; readonly weight?: number };
+    | TargetValue
+    | { readonly endpoint: TargetValue; readonly port?: number | string; readonly weight?: number };
+
+type TargetValue = RefValue & { readonly addresses?: string[] };
 
 /** One of `ports` in canonical form. */
 export interface PublishedPort {
@@ -134,6 +157,7 @@ const unset: Unset<PortMapping> = {
     existingFlows: undefined,
     drainTimeoutMs: undefined,
     sourceAddress: undefined,
+    publishOn: undefined,
     bindings: undefined,
 };
 
@@ -149,15 +173,27 @@ export class PortMapping extends LinuxnetResource<"port-mapping"> {
     declare readonly existingFlows: pulumi.Output<ExistingFlows | undefined>;
     declare readonly drainTimeoutMs: pulumi.Output<number | undefined>;
     declare readonly sourceAddress: pulumi.Output<SourceAddress | undefined>;
+    declare readonly publishOn: pulumi.Output<RefValue | undefined>;
 
     /** Every way in. */
     declare readonly bindings: pulumi.Output<Binding[]>;
 
     constructor(name: string, args: PortMappingArgs, opts?: ResourceOptions) {
-        const project = (at: string) => ({
-            props: { ...unset, ...args, target: projectMany(`${at}: target`, args.target, projectTarget) },
-            connection: connectionOfFirst(`${at}: target`, ["endpoint"], args.target, endpointOf),
-        });
+        const project = (at: string) => {
+            const { publishOn } = args;
+            const place = publishOn ?? hostOfFirst(args.target);
+            const projectOne = (target: unknown, where: string) => projectTarget(target, where, place);
+            const target = projectMany(`${at}: target`, args.target, projectOne);
+            if (publishOn === undefined)
+                return {
+                    props: { ...unset, ...args, target },
+                    connection: connectionOfFirst(`${at}: target`, ["endpoint"], args.target, endpointOf),
+                };
+            return {
+                props: { ...unset, ...args, target, publishOn: projectRef(`${at}: publishOn`, ["host"], publishOn) },
+                connection: connectionOf(`${at}: publishOn`, ["host"], publishOn),
+            };
+        };
         super(definition, name, args, project, opts);
     }
 
@@ -175,12 +211,33 @@ export class PortMapping extends LinuxnetResource<"port-mapping"> {
     }
 }
 
-function projectTarget(target: unknown, at: string): unknown {
+/** The host of the first target, where the program can tell when it starts. */
+function hostOfFirst(target: unknown): unknown {
+    const first = endpointOf(Array.isArray(target) ? target[0] : target);
+    return isBranded(first, "endpoint") ? first.__linuxnet.host : undefined;
+}
+
+function projectTarget(target: unknown, at: string, host: unknown): unknown {
     return follow(target, (known) => {
         const endpoint = endpointOf(known);
-        if (endpoint === known) return projectRef(at, ["endpoint"], known);
-        return { ...(known as WeightedTargetArgs), endpoint: projectRef(`${at}.endpoint`, ["endpoint"], endpoint) };
+        if (endpoint === known) return projectEndpoint(at, known, host);
+        return { ...(known as WeightedTargetArgs), endpoint: projectEndpoint(`${at}.endpoint`, endpoint, host) };
     });
+}
+
+function projectEndpoint(at: string, endpoint: unknown, host: unknown): unknown {
+    return follow(endpoint, (known) => ({
+        ...(projectRef(at, ["endpoint"], known) as RefValue),
+        ...projectAddresses(known, wayTo(known, host)),
+    }));
+}
+
+/** The publishing host's end of the segment of an endpoint: it has to be there before. */
+function wayTo(endpoint: unknown, host: unknown): pulumi.Resource | undefined {
+    const network = isBranded(endpoint, "endpoint") ? endpoint.__linuxnet.network : undefined;
+    const overlay = isBranded(network, "network") ? network.__linuxnet.overlay : network;
+    if (!isBranded(overlay, "overlay-network") || !isBranded(host, "host")) return undefined;
+    return (overlay as unknown as OverlayNetwork).tunnelOn(host as unknown as Host);
 }
 
 /** The endpoint of a target: of `{ endpoint, port, weight }`, or the target itself. */

@@ -39,6 +39,10 @@ export interface Identity<K extends string> {
     readonly name: string;
     /** The machine, as it was given; absent where a resource was not made from a host. */
     readonly host?: Ref<Host>;
+    /** The OverlayNetwork that a network is part of. */
+    readonly overlay?: pulumi.Resource;
+    /** What an endpoint was attached to, where that was given as the object. */
+    readonly network?: pulumi.Resource;
 }
 
 /** What is permanent about a kind: both texts are written into users' state. */
@@ -55,6 +59,7 @@ export interface Projection {
     readonly props: pulumi.Inputs;
     readonly connection: unknown;
     readonly host?: Ref<Host> | undefined;
+    readonly network?: pulumi.Resource | undefined;
     readonly secrets?: readonly string[];
 }
 
@@ -65,6 +70,9 @@ export class Existing {
         readonly projection: Projection,
     ) {}
 }
+
+/** True for what `get` hands over. */
+export const isExisting = (args: unknown) => args instanceof Existing;
 
 /** The names of a resource's outputs, so that the compiler notices one that was not declared to the engine. */
 export type Unset<T> = Record<Exclude<OutputName<T>, OutputName<LinuxnetResource<Kind>>>, undefined>;
@@ -105,7 +113,7 @@ export abstract class LinuxnetResource<K extends Kind> extends pulumi.CustomReso
         const at = `${definition.title} "${name}"`;
         const existing = args instanceof Existing ? args : undefined;
         if (!existing) refuseReserved(at, definition.kind, args, opts);
-        const { props, connection, host, secrets = [] } = existing?.projection ?? project(at);
+        const { props, connection, host, network, secrets = [] } = existing?.projection ?? project(at);
         const type = `pulumi-nodejs:dynamic/linuxnet:${definition.title}`;
         super(
             type,
@@ -133,7 +141,12 @@ export abstract class LinuxnetResource<K extends Kind> extends pulumi.CustomReso
         );
         // Not enumerable: a resource that is exported as a whole shows its outputs only.
         Object.defineProperty(this, "__linuxnet", {
-            value: { kind: definition.kind, name, ...(host === undefined ? {} : { host }) },
+            value: {
+                kind: definition.kind,
+                name,
+                ...(host === undefined ? {} : { host }),
+                ...(network === undefined ? {} : { network }),
+            },
         });
     }
 }

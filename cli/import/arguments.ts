@@ -35,6 +35,10 @@ function printRange(range: { readonly first: number; readonly last: number }): s
 function printPeer(peer: Peer, printing: Printing): Code | undefined {
     if ("cidr" in peer) return peer.cidr.replace(/\/32$/, "");
     if ("keyword" in peer) return peer.keyword;
+    if ("remote" in peer) {
+        printing.note(`A rule spoke of an object of another host, by its addresses ${peer.addresses.join(", ")}.`);
+        return peer.addresses.filter((address) => !address.includes("-"));
+    }
     const variable = printing.variableOf(peer.object);
     if (variable === undefined) printing.note(`A rule spoke of ${peer.object}, which is not on the host any more.`);
     return variable;
@@ -47,7 +51,7 @@ function printRules(
 ): Code | undefined {
     return rules?.map((rule): Code => {
         const isAny = rule.peers.length === 1 && JSON.stringify(rule.peers[0]) === '{"keyword":"any"}';
-        const peers = rule.peers.flatMap((peer) => printPeer(peer, printing) ?? []);
+        const peers = rule.peers.flatMap((peer) => printPeer(peer, printing) ?? []) as Code[];
         const ports = rule.ports.map(({ range, protocol }): Code => {
             return protocol === undefined ? printRange(range) : `${printRange(range)}/${protocol}`;
         });

@@ -1,6 +1,7 @@
 import { icmpTypeNumber, speaksOfIcmpv6 } from "../model/icmp-type.js";
 import { isIpv6 } from "../model/ipv6.js";
 import type { EndpointObject, FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
+import { meetSpans } from "../model/span.js";
 import { protocolNumber } from "./protocol.js";
 import type { Side } from "./sender.js";
 import { isWithin, type Site } from "./site.js";
@@ -87,7 +88,12 @@ function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): b
         }
     }
     if (typeof at !== "object") return false;
-    if (world.get("network", peer.object) !== undefined) return at.key === peer.object;
+    const isAcross = world
+        .tunnelsOf(at.key)
+        .some(({ peers }) => peers.some((each) => meetSpans(address, each.ipRange)));
+    if ("remote" in peer) return isAcross && peer.addresses.some((each) => meetSpans(address, each));
+    if (world.get("network", peer.object) !== undefined)
+        return at.key === peer.object && (peer.segment === true || !isAcross);
     return endpoint !== undefined && (endpoint.key === peer.object || endpoint.sandbox === peer.object);
 }
 

@@ -120,7 +120,8 @@ export function readBackLines(items: readonly Item[], { tool, netns }: Pick<Grou
         return item.type === "address" && item.netns === undefined ? [item.dev] : [];
     });
     const shows = [...new Set(names)].map((name) => `addr show dev ${name}`);
-    return items.some(isOwnRoute) ? [...shows, ownRoutes] : shows;
+    if (items.some(isOwnRoute)) shows.push(ownRoutes);
+    return items.some(({ type }) => type === "reply-rule") ? [...shows, "rule show"] : shows;
 }
 
 /** Waits for a running transaction, and ends what a killed one left before anybody looks. */
@@ -167,6 +168,7 @@ export function snapshotScript(items: readonly Item[]): string {
         "ip -4 -j route show table main proto kernel",
         ...(hasIpv6 ? ["ip -6 -j route show table main proto kernel"] : []),
         ...(items.some(isOwnRoute) ? ["echo '@@ own routes'", `ip -j ${ownRoutes}`] : []),
+        ...(items.some(({ type }) => type === "reply-rule") ? ["echo '@@ rules'", "ip -j rule show"] : []),
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
             : []),
@@ -271,13 +273,14 @@ export function parseSnapshot(stdout: string): Snapshot {
     const sections = parseSections(stdout);
     const namespaces = new Map<string, NamespaceSnapshot>();
     // What a transaction reads back stands in one section.
-    const shown = parseJsonLines<(LinkJson | RouteJson)[]>(sections.get("links")).flat();
+    const shown = parseJsonLines<(LinkJson | RouteJson | RuleJson)[]>(sections.get("links")).flat();
+    const rules = [...shown, ...parseJsonLines<RuleJson[]>(sections.get("rules")).flat()];
     const readBack = shown.filter((entry): entry is RouteJson => "dst" in entry);
     namespaces.set("", {
         links: parseLinks(shown.filter((entry): entry is LinkJson => "ifname" in entry)),
         ...(sections.has("routes") ? { routes: parseJsonLines<RouteJson[]>(sections.get("routes")).flat() } : {}),
         ownRoutes: [...readBack, ...parseJsonLines<RouteJson[]>(sections.get("own routes")).flat()],
-        rules: [],
+        rules: rules.filter((entry): entry is RuleJson => "priority" in entry),
         sysctls: parseSysctls(sections.get("sysctl")),
     });
     for (const [name, body] of sections) {

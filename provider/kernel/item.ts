@@ -13,6 +13,7 @@ import {
     vxlanType,
 } from "./link.js";
 import { type ChainItem, chainType, type ElementItem, elementType, type RulesetItem, rulesetType } from "./nft.js";
+import { type ReplyRuleItem, replyRuleType } from "./reply-rule.js";
 import {
     type AddressItem,
     addressType,
@@ -67,6 +68,7 @@ export type Item =
     | AddressItem
     | RouteItem
     | RuleItem
+    | ReplyRuleItem
     | NeighbourItem
     | FdbItem
     | SysctlItem
@@ -134,6 +136,7 @@ const types = {
     "xfrm-policy": xfrmPolicyType,
     "xfrm-send": xfrmSendType,
     "xfrm-receive": xfrmReceiveType,
+    "reply-rule": replyRuleType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);

@@ -106,9 +106,11 @@ export const addressType: ItemType<AddressItem> = {
             : (route: RouteJson) => route.prefsrc === localOf(item.address);
         const leadsThere = (route: RouteJson) => tableOf(route) === "main" && route.dev === item.dev && isOwn(route);
         const isRouted = inside?.routes === undefined || inside.routes.some(leadsThere);
-        // Without carrier or while it is down an interface has none; that is the interface's own flaw.
+        // An address alone has no network to lead to. Without carrier or while it is down an interface has none; that is the interface's own flaw.
         const isUp = link?.flags?.includes("UP") ?? false;
-        return isRouted || !isUp ? item : withFlaws(item, [`the route to ${networkOf(item.address)} is gone`]);
+        return isRouted || !isUp || item.address.endsWith("/32")
+            ? item
+            : withFlaws(item, [`the route to ${networkOf(item.address)} is gone`]);
     },
 };
 

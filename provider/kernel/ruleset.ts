@@ -28,6 +28,16 @@ const publishing = [
     "meta l4proto . th dport vmap @spread_any",
 ];
 
+/**
+ * Marks of connections that came in over a tunnel with a source outside its segment, one for each peer: by it the answers
+ * find the way back. Other marks of connections are left alone.
+ */
+export const replyMarks = { first: 0x4c4e0001, last: 0x4c4effff } as const;
+
+/** Published by another host, with the client's address. */
+export const fromElsewhere = "ct mark & 0xffff0000 == 0x4c4e0000";
+export const notFromElsewhere = "ct mark & 0xffff0000 != 0x4c4e0000";
+
 const neighbourDiscovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }";
 
 /**
@@ -62,6 +72,21 @@ const inet: BaseTable = {
         set("tunnel_peers", "type ipv4_addr . inet_service"),
         set("encrypted_peers", "type ipv4_addr . inet_service"),
         set("encrypted_peers6", "type ipv6_addr . inet_service"),
+        // Devices of tunnels, the addresses that their hosts have on the segment, and the peers behind them.
+        set("tunnels", "type ifname"),
+        map("tunnel_gateways", "type ifname : ipv4_addr"),
+        map("tunnel_gateways6", "type ifname : ipv6_addr"),
+        set("peer_gateways", "type ifname . ipv4_addr"),
+        set("peer_gateways6", "type ifname . ipv6_addr"),
+        set("peer_hosts", "type ifname . ipv4_addr"),
+        set("peer_hosts6", "type ifname . ipv6_addr"),
+        map("peer_marks", "type ifname . ether_addr : mark"),
+        // What is published to another host and keeps the client's address.
+        set("kept_sources", "type ipv4_addr . inet_proto . inet_service"),
+        set("kept_sources6", "type ipv6_addr . inet_proto . inet_service"),
+        // All networks' own.
+        set("network_subnets", "type ipv4_addr; flags interval"),
+        set("network_subnets6", "type ipv6_addr; flags interval"),
         map("egress", "type ifname . ipv4_addr : verdict"),
         map("egress6", "type ifname . ipv6_addr : verdict"),
         map("ingress", "type ifname . ipv4_addr : verdict"),
@@ -85,6 +110,30 @@ const inet: BaseTable = {
             name: "guard_loopback",
             hook: "type filter hook prerouting priority -310",
             rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop', 'iifname != "lo" ip saddr 127.0.0.0/8 drop'],
+        },
+        {
+            // Over a tunnel came what is not of its segment: a published connection that keeps the client's address.
+            name: "from_elsewhere",
+            rules: [
+                "fib saddr type != unicast drop",
+                "ip saddr @network_subnets drop",
+                "ip6 saddr @network_subnets6 drop",
+                "ip6 saddr fe80::/10 drop",
+                "meta nfproto ipv4 iifname . ip daddr != @subnets drop",
+                "meta nfproto ipv6 iifname . ip6 daddr != @subnets6 drop",
+                "fib daddr type local drop",
+                "ct state new ct mark set iifname . ether saddr map @peer_marks",
+                `${notFromElsewhere} drop`,
+            ],
+        },
+        {
+            // Behind connection tracking and before routing: who may speak on a tunnel, and the way back of what came by one.
+            name: "ways",
+            hook: "type filter hook prerouting priority -150",
+            rules: [
+                "iifname @tunnels fib saddr . iif oif missing goto from_elsewhere",
+                `${fromElsewhere} ct direction reply iifname @networks meta mark set ct mark`,
+            ],
         },
         {
             name: "publish6",
@@ -113,6 +162,12 @@ const inet: BaseTable = {
             name: "masquerade_outbound",
             hook: "type nat hook postrouting priority 100",
             rules: [
+                // To a target on another host. Its own address the host shows nowhere else, nor its peers theirs: they take
+                // nothing in that seems to come from themselves.
+                "ct status dnat ip daddr . meta l4proto . th dport @kept_sources fib saddr type != local oifname . ip saddr != @peer_hosts accept",
+                "ct status dnat ip6 daddr . meta l4proto . th dport @kept_sources6 fib saddr type != local oifname . ip6 saddr != @peer_hosts6 accept",
+                "ct status dnat snat ip to oifname map @tunnel_gateways",
+                "ct status dnat snat ip6 to oifname map @tunnel_gateways6",
                 // Hairpin: without an iifname match, because br_netfilter shows the bridge path differently.
                 "ct status dnat oifname . ip saddr @subnets masquerade",
                 // A sandbox drops what comes in with one of its own addresses as source.
@@ -131,6 +186,10 @@ const inet: BaseTable = {
                 // Interface index 0: the packet comes from the host itself (output hook).
                 "iif 0 accept",
                 "ct status dnat accept",
+                // Published on another host, or sent by that host itself: no endpoint does.
+                `${fromElsewhere} accept`,
+                "iifname . ip saddr @peer_gateways accept",
+                "iifname . ip6 saddr @peer_gateways6 accept",
                 "iifname . oifname @isolated drop",
                 "iifname . oifname @same_network accept",
                 "iifname @networks oifname @networks drop",

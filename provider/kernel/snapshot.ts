@@ -33,6 +33,9 @@ export interface RouteJson {
 export interface RuleJson {
     readonly priority: number;
     readonly src?: string;
+    readonly iif?: string;
+    /** As `0x1`. */
+    readonly fwmark?: string;
     readonly table?: string | number;
 }
 

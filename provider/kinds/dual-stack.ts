@@ -12,6 +12,11 @@ import { type BuildContext, describeObject } from "./kind.js";
 /** The IPv6 half of a network, as `NetworkObject` holds it. */
 type Ipv6Half = NonNullable<NetworkObject["ipv6"]>;
 
+/** The subnets of a network, one or two. */
+export function subnetsOf({ subnet, ipv6 }: NetworkObject): string[] {
+    return [subnet, ...(ipv6 === undefined ? [] : [ipv6.subnet])];
+}
+
 /** The address that has the same number in its IPv6 subnet as an IPv4 address has in its own. */
 function sameNumber(ipv4Address: string, ipv4Subnet: string, subnet: Ipv6Cidr): string {
     return formatIpv6(subnet.first + BigInt(parseIpv4(ipv4Address) - parseIpv4Cidr(ipv4Subnet).first));

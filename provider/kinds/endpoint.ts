@@ -222,7 +222,6 @@ export const endpoint: ObjectKind<EndpointObject> = {
     kind: "endpoint",
     schema,
     replaces: ["sandbox", "network"],
-    refers: [],
     chosen: ["ipv4Address", "ipv6Address", "macAddress", "interfaceName"],
 
     build(raw, context) {
@@ -335,6 +334,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
 
     outputs: (object, world) => ({
         address: object.ipv4Address,
+        addresses: [object.ipv4Address, ipv6AddressOf(object, world.get("network", object.network)) ?? []].flat(),
         ipv4Address: object.ipv4Address,
         ipv6Address: ipv6AddressOf(object, world.get("network", object.network)),
         macAddress: object.macAddress,

@@ -3,15 +3,17 @@ import { type FirewallPolicyObject, hostTarget, type Peer, type PolicyRule } fro
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
+import { type FarRef, farRef, locate, segmentRef } from "./elsewhere.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
+import { policyAcross, refuseOtherSegment } from "./policy-across.js";
 import { endpointsUnder } from "./policy-match.js";
 import { holdersOf, refuseUnguarded } from "./policy-rules.js";
 import { buildRare, rareArguments, refineRare } from "./rule-arguments.js";
 import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./schema.js";
 
 const keyword = z.literal(["any", "host", "internal", "external"]);
-const peerRef = ref("endpoint", "sandbox", "network");
-const peer = z.union([peerRef, keyword, addressOrCidr], {
+const peerRef = farRef("endpoint", "sandbox", "network");
+const peer = z.union([peerRef, segmentRef, keyword, addressOrCidr], {
     error: () =>
         'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
 });
@@ -84,7 +86,7 @@ const schema = shape({
     labels,
 });
 
-interface RuleInputs {
+export interface RuleInputs {
     readonly action: PolicyRule["action"];
     readonly from?: unknown[];
     readonly to?: unknown[];
@@ -97,7 +99,7 @@ interface RuleInputs {
     readonly description?: string;
 }
 
-interface PolicyInputs {
+export interface PolicyInputs {
     readonly target: RefValue[];
     readonly ingress?: RuleInputs[];
     readonly egress?: RuleInputs[];
@@ -110,7 +112,7 @@ interface PolicyInputs {
 function localKey(reference: RefValue, path: string, context: BuildContext<FirewallPolicyObject>): string {
     const { key, machineId } = parseId(reference.id);
     if (machineId !== context.facts.machineId) {
-        throw new Refusal(`${path} is on another host, which is not supported yet. Use its address or CIDR instead.`);
+        throw new Refusal(`${path} is on another host than the policy. Make a policy for each host.`);
     }
     if (key !== hostTarget && !context.world.objects.has(key)) {
         throw new Refusal(`${path} is not on the host any more. Run \`pulumi up --refresh\`.`);
@@ -141,7 +143,14 @@ function refuseUnguardedTargets(targets: readonly string[], { world }: BuildCont
 }
 
 function buildPeer(value: unknown, path: string, context: BuildContext<FirewallPolicyObject>): Peer {
-    if (typeof value === "object") return { object: localKey(value as RefValue, path, context) };
+    if (typeof value === "object") {
+        const located = locate(value, context.facts.machineId);
+        if ("problem" in located) throw new Refusal(`${path} ${located.problem}`);
+        const { id, kind, addresses, segment } = located.value as FarRef;
+        if (addresses !== undefined) return { remote: id, addresses };
+        const object = localKey({ kind, id }, path, context);
+        return segment === undefined ? { object } : { object, segment };
+    }
     if (keyword.safeParse(value).success) return { keyword: value as "any" };
     return { cidr: String(value) };
 }
@@ -174,8 +183,8 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
     kind: "firewall-policy",
     schema: schema,
     replaces: [],
-    refers: ["target", "ingress", "egress"],
     chosen: [],
+    across: policyAcross,
 
     build(raw, context) {
         const inputs = raw as unknown as PolicyInputs;
@@ -189,6 +198,7 @@ export const firewallPolicy: ObjectKind<FirewallPolicyObject> = {
         const ingress = inputs.ingress && buildRules(inputs.ingress, "ingress", context);
         const egress = inputs.egress && buildRules(inputs.egress, "egress", context);
         refuseHostPeers(targets, [ingress, egress]);
+        refuseOtherSegment(targets, { ingress, egress }, context.world);
         return defined({
             schemaVersion: 1,
             kind: "firewall-policy",

@@ -23,6 +23,16 @@ export interface BuildContext<T extends HostObject> {
     readonly derive: Derive;
 }
 
+/** A kind whose inputs may name objects of other hosts. */
+export interface Across {
+    /** The machine that inputs put the object on; `undefined` while that is not known. Another one replaces it. */
+    machineOf(inputs: Record<string, unknown>): string | undefined;
+    /** The inputs that decide about the machine. */
+    readonly decidedBy: readonly string[];
+    /** The inputs as they are kept: of objects of other hosts with addresses, of this host's without. And what cannot be. */
+    locate(inputs: Record<string, unknown>): { inputs: Record<string, unknown>; problems: string[] };
+}
+
 /** What a kind of resource means: its arguments, its object, what of it is in the kernel. All of it pure. */
 export interface ObjectKind<T extends HostObject> {
     readonly kind: T["kind"];
@@ -30,8 +40,8 @@ export interface ObjectKind<T extends HostObject> {
     readonly schema: z.ZodObject;
     /** Inputs whose change makes a new object; among them the references that an object cannot outlive. */
     readonly replaces: readonly string[];
-    /** Inputs that hold references and change in place. */
-    readonly refers: readonly string[];
+    /** What the inputs say of other hosts, once machines are known; absent: nothing of theirs can be named. */
+    readonly across?: Across;
     /** Inputs that are chosen when the program leaves them out, and outputs: taking one out of the program changes nothing. */
     readonly chosen: readonly string[];
     /** @throws Refusal when the inputs do not fit what is on the host. */

@@ -1,4 +1,4 @@
-import { type HostObject, hostTarget, targetsOf } from "../model/object.js";
+import { type HostObject, hostTarget, type PortTarget, targetsOf } from "../model/object.js";
 import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
@@ -7,6 +7,9 @@ import { describeObject } from "./kind.js";
 
 /** Objects and what is left of them: nothing, or what they were adopted from. */
 export type Leavings = ReadonlyMap<string, HostObject | undefined>;
+
+/** One on another host is not this host's to lose. */
+const isHere = ({ addresses }: PortTarget) => addresses === undefined;
 
 /**
  * Objects that go, with what of their stack still hangs on them. The engine deletes dependents first, so what is left has
@@ -42,6 +45,7 @@ export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
         const ofPolicies = world.policiesOn(key).map((object) => ({ object, targets: object.targets }));
         const ofMappings = world
             .mappingsOf(key)
+            .filter((object) => targetsOf(object).every(isHere))
             .map((object) => ({ object, targets: targetsOf(object).map(({ endpoint }) => endpoint) }));
         for (const { object, targets } of [...ofPolicies, ...ofMappings]) {
             if (targets.every(isLeft) && isOwn(object) && !left.has(object.key)) {

@@ -20,7 +20,7 @@ import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { chooseSubnet, poolsOf } from "./address-pools.js";
-import { bridgeItems, chooseIpv6Half, ipv6Memberships } from "./dual-stack.js";
+import { bridgeItems, chooseIpv6Half, ipv6Memberships, subnetsOf } from "./dual-stack.js";
 import { adviseOnOverlap, findBridge, foreignBridgeItems, surveyBridge } from "./foreign-bridge.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
@@ -42,6 +42,7 @@ import {
     shape,
     text,
 } from "./schema.js";
+import { ownAddresses } from "./tunnel-replies.js";
 
 const driver = z.literal(
     "bridge",
@@ -264,7 +265,6 @@ export const network: ObjectKind<NetworkObject> = {
     kind: "network",
     schema,
     replaces: ["host", "subnet", "driver", "existing", "interfaceName"],
-    refers: [],
     chosen: ["name", "subnet", "gateway", "interfaceName", "mtu"],
 
     build(raw, context) {
@@ -333,7 +333,7 @@ export const network: ObjectKind<NetworkObject> = {
         const gatewayAddress = withPrefix(object.gateway, parseIpv4Cidr(object.subnet));
         if (object.bridge !== undefined) {
             const items = foreignBridgeItems(object.bridge, gatewayAddress);
-            return object.bridge.isManaged ? [...items, ...memberships(object)] : items;
+            return object.bridge.isManaged ? [...items, ...memberships(object), ...ownAddresses(object, world)] : items;
         }
         const link = `link ${object.key}`;
         const sysctl = (key: string, value: string): Item => ({
@@ -358,6 +358,7 @@ export const network: ObjectKind<NetworkObject> = {
                 address: gatewayAddress,
             },
             ...memberships(object),
+            ...ownAddresses(object, world),
             ...bridgeItems(object, mac),
             sysctl("forwarding", "1"),
             // For 127.0.0.1:<published port>; the ruleset's guard_loopback is there before.
@@ -392,7 +393,8 @@ export const network: ObjectKind<NetworkObject> = {
         subnet: object.subnet,
         internal: object.internal,
         gateway: object.gateway,
-        subnets: [object.subnet, ...(object.ipv6 === undefined ? [] : [object.ipv6.subnet])],
+        subnets: subnetsOf(object),
+        ranges: [object.ipRange ?? object.subnet, ...(object.ipv6 === undefined ? [] : [object.ipv6.subnet])],
         gateways: [object.gateway, ...(object.ipv6 === undefined ? [] : [object.ipv6.gateway])],
         interfaceName: interfaceOf(object),
         mtu: object.mtuBytes,

@@ -5,17 +5,19 @@ import { contains, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "..
 import { makerOf } from "../model/adoption.js";
 import type { HostIdentity } from "../model/identity.js";
 import { macOfUnderlay } from "../model/mac.js";
-import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
+import { hostTarget, type NetworkObject, type OverlayTunnelObject, type TunnelPeer } from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { associate, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
+import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
 import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./tunnel-forwarding.js";
 import { companionsOf, ipsecItems, refuseMixture } from "./tunnel-ipsec.js";
 import { chooseMtu, mtuDrift } from "./tunnel-mtu.js";
+import { replyItems, withReplyMarks } from "./tunnel-replies.js";
 import { routeTo } from "./underlay.js";
 
 const peer = shape(
@@ -136,7 +138,6 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     kind: "overlay-tunnel",
     schema,
     replaces: ["network"],
-    refers: ["peers"],
     chosen: ["local", "mtu"],
 
     build(raw, context) {
@@ -170,11 +171,14 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             vni: inputs.vni,
             port: inputs.port,
             local,
-            peers: inputs.peers.map(({ underlayAddress, ipRange }, i) => ({
-                underlayAddress,
-                ipRange,
-                ...(associations[i] === undefined ? {} : { ipsec: associations[i] }),
-            })),
+            peers: withReplyMarks(
+                inputs.peers.map(({ underlayAddress, ipRange }, i) => ({
+                    underlayAddress,
+                    ipRange,
+                    ...(associations[i] === undefined ? {} : { ipsec: associations[i] }),
+                })),
+                context,
+            ),
             ...chooseMtu(inputs.mtu, inputs.peers, inputs.encryption ?? "none", context.facts),
             ...(isIpsec && identity !== undefined ? { ipsec: { epoch: identity.epoch } } : {}),
         };
@@ -211,15 +215,20 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             ...tunnelSysctls(object.key),
             ...routesAcross(object, network, true),
             ...vxlanEntries(object),
+            ...replyItems(object, network, true),
         ];
     },
 
     *affects(object, world) {
-        yield object.network;
+        // With the first tunnel nobody speaks over it as any of them (`ownAddresses`).
+        for (const { key } of world.all("network")) yield key;
         // Tunnels on one port share elements (port, peers): the one that goes must not take the others' along.
         yield `${sharedPrefix}${object.port}`;
         yield* companionsOf(object, world);
         for (const endpoint of world.endpointsOf(object.network)) yield endpoint.key;
+        // Rules about other hosts name its interface: those of endpoints, of the network's peers, and the host's own.
+        yield* targetsOfPoliciesAbout(object.network, world);
+        if (world.policiesOn(hostTarget).length > 0) yield "base";
     },
 
     dependents: () => [],

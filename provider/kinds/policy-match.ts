@@ -1,10 +1,12 @@
 import { nftString } from "../kernel/nft.js";
+import { fromElsewhere, notFromElsewhere } from "../kernel/ruleset.js";
 import { icmpTypeName, speaksOfIcmpv6 } from "../model/icmp-type.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { type EndpointObject, interfaceOf, type NetworkObject, type Peer, type PolicyRule } from "../model/object.js";
 import { formatPortRange } from "../model/port-range.js";
+import { meetSpans } from "../model/span.js";
 import type { World } from "../model/world.js";
-import { ipv6SourcesOf } from "./dual-stack.js";
+import { ipv6SourcesOf, subnetsOf } from "./dual-stack.js";
 
 export type Direction = "ingress" | "egress";
 
@@ -27,6 +29,14 @@ function interfaceAt(endpoint: EndpointObject, world: World): string {
     return network === undefined ? endpoint.network : interfaceOf(network);
 }
 
+/** The tunnels that lead to an address on another host: those of the chain's own network, and of all for the host. */
+function tunnelsTo(address: string, side: Side, world: World): string[] {
+    const networks = side === "host" ? world.all("network") : [side];
+    return networks
+        .filter((network) => subnetsOf(network).some((subnet) => meetSpans(address, subnet)))
+        .flatMap((network) => world.tunnelsOf(network.key).map(({ key }) => key));
+}
+
 /** As nft writes it before an address. */
 export type Family = "ip" | "ip6";
 
@@ -42,6 +52,8 @@ export function matchPeer(peer: Peer, direction: Direction, side: Side, world: W
     const [interfaceName, index, field] =
         direction === "ingress" ? ["iifname", "iif", "saddr"] : ["oifname", "oif", "daddr"];
     const plain = (match: string): PeerMatch[] => [{ match, opensPath: false }];
+    // What another host publishes with the client's address comes by the tunnel, and from outside.
+    const hasTunnel = direction === "ingress" && side !== "host" && world.tunnelsOf(side.key).length > 0;
     const opensPath = (network: string) => side !== "host" && network !== side.key;
     const at = (address: string) => {
         const family: Family = isIpv6(address) ? "ip6" : "ip";
@@ -60,14 +72,28 @@ export function matchPeer(peer: Peer, direction: Direction, side: Side, world: W
             case "host":
                 return plain(`${index} 0`);
             case "internal":
-                return plain(`${interfaceName} @networks`);
-            case "external":
-                return plain(`${interfaceName} != @networks ${index} != 0`);
+                return plain(`${interfaceName} @networks${hasTunnel ? ` ${notFromElsewhere}` : ""}`);
+            case "external": {
+                const outside = plain(`${interfaceName} != @networks ${index} != 0`);
+                return hasTunnel ? [...outside, ...plain(fromElsewhere)] : outside;
+            }
         }
+    }
+    if ("remote" in peer) {
+        return peer.addresses.flatMap((address) =>
+            tunnelsTo(address, side, world).map((tunnel) => {
+                const { match, family } = at(address);
+                return { match: `${interfaceName} ${nftString(tunnel)} ${match}`, family, opensPath: false };
+            }),
+        );
     }
     const other = world.get("network", peer.object);
     if (other !== undefined) {
-        return [{ match: `${interfaceName} ${nftString(interfaceOf(other))}`, opensPath: opensPath(other.key) }];
+        const tunnels = peer.segment ? world.tunnelsOf(other.key) : [];
+        const here = `${interfaceName} ${nftString(interfaceOf(other))}`;
+        const there = tunnels.map(({ key }) => `${interfaceName} ${nftString(key)}`);
+        const own = direction === "ingress" ? there.map((match) => `${match} ${notFromElsewhere}`) : there;
+        return [here, ...own].map((match) => ({ match, opensPath: opensPath(other.key) }));
     }
     return endpointsUnder(peer.object, world).flatMap((endpoint) => {
         const other = world.get("network", endpoint.network);

@@ -1,19 +1,28 @@
 import type { ChainItem, ElementItem } from "../kernel/nft.js";
 import type { FlowsItem } from "../kernel/sysctl.js";
 import { type Family, familiesOf, isEvery } from "../model/host-address.js";
+import { isIpv6 } from "../model/ipv6.js";
 import { type Binding, type PortMappingObject, type PortTarget, targetsOf } from "../model/object.js";
 import type { PortRange } from "../model/port-range.js";
 import type { World } from "../model/world.js";
 import { ipv6AddressOf } from "./dual-stack.js";
 import { sizeOf } from "./port-bindings.js";
 
-/** A target that is on the host. */
-export interface LiveTarget extends PortTarget {
-    readonly addresses: { readonly 4: string; readonly 6?: string };
+/** A target that is there. */
+export interface LiveTarget extends Omit<PortTarget, "addresses"> {
+    readonly addresses: { readonly 4?: string; readonly 6?: string };
+    /** On another host. */
+    readonly isFar?: true;
+}
+
+function byFamily(addresses: readonly string[]): LiveTarget["addresses"] {
+    const [ipv4, ipv6] = [false, true].map((is6) => addresses.find((address) => isIpv6(address) === is6));
+    return { ...(ipv4 === undefined ? {} : { 4: ipv4 }), ...(ipv6 === undefined ? {} : { 6: ipv6 }) };
 }
 
 export function liveTargets(object: PortMappingObject, world: World): LiveTarget[] {
-    return targetsOf(object).flatMap((target) => {
+    return targetsOf(object).flatMap(({ addresses, ...target }): LiveTarget[] => {
+        if (addresses !== undefined) return [{ ...target, isFar: true, addresses: byFamily(addresses) }];
         const endpoint = world.get("endpoint", target.endpoint);
         if (endpoint === undefined) return [];
         const ipv6 = ipv6AddressOf(endpoint, world.get("network", endpoint.network));
@@ -22,7 +31,7 @@ export function liveTargets(object: PortMappingObject, world: World): LiveTarget
 }
 
 /** A target in one of its families. */
-export interface ReachedTarget extends PortTarget {
+export interface ReachedTarget extends Omit<LiveTarget, "addresses"> {
     readonly address: string;
 }
 
@@ -35,7 +44,7 @@ export function targetsIn(family: Family, targets: readonly LiveTarget[]): Reach
 }
 
 /** The port of a target behind the n-th port of a binding. */
-export function portAt(target: PortTarget, binding: Binding, n: number): number {
+export function portAt(target: Pick<PortTarget, "port">, binding: Binding, n: number): number {
     return (target.port ?? binding.targetPort.first) + n;
 }
 
@@ -87,12 +96,22 @@ export function portItems(object: PortMappingObject, world: World): (ElementItem
                 others.push({ ...element, value: [only.address, portAt(only, binding, n)] });
             }
             others.push(...flowsOf(object, binding, family, port, reached, n));
+            if (object.keepsSource) others.push(...keptSources(binding, family, reached, n));
         }
     }
 
     for (const binding of object.bindings)
         for (const family of familiesOf(binding.hostAddress)) publish(binding, family);
     return [...chains.values(), ...others];
+}
+
+/** Everything else that is published to another host gets the gateway's address there (`masquerade_outbound`). */
+function keptSources(binding: Binding, family: Family, targets: readonly ReachedTarget[], n: number): ElementItem[] {
+    return targets.flatMap((target): ElementItem[] => {
+        const key = [target.address, binding.protocol, portAt(target, binding, n)];
+        const set = family === 6 ? "kept_sources6" : "kept_sources";
+        return target.isFar ? [{ type: "element", family: "inet", set, key }] : [];
+    });
 }
 
 function flowsOf(

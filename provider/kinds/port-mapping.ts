@@ -9,10 +9,12 @@ import {
     targetsOf,
 } from "../model/object.js";
 import { formatPortRange, type PortRange, parsePortRange } from "../model/port-range.js";
-import { type ObjectId, parseId, type RefValue } from "../model/reference.js";
+import { parseId } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { warnOfClients } from "./client-ports.js";
+import { type FarRef, farRef, locate } from "./elsewhere.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
+import { endpointOf, keyIn, mappingAcross, refuseInternal, refuseWithoutSegment, segmentOf } from "./port-across.js";
 import { chooseBindings, meet, type PortEntry, sizeOf } from "./port-bindings.js";
 import { type LiveTarget, liveTargets, portAt, portItems, targetsIn } from "./port-items.js";
 import { findRepeated, type PublishedPortInputs, protocol, publishedPorts } from "./published-ports.js";
@@ -24,8 +26,8 @@ const weight = z
     .min(0, "a whole number from 0 to 100 is expected")
     .max(100, "a whole number from 0 to 100 is expected");
 const target = z.union([
-    ref("endpoint"),
-    shape({ endpoint: ref("endpoint"), port: ports.optional(), weight: weight.optional() }),
+    farRef("endpoint"),
+    shape({ endpoint: farRef("endpoint"), port: ports.optional(), weight: weight.optional() }),
 ]);
 const maximumPorts = 1024;
 const maximumTargets = 64;
@@ -44,8 +46,8 @@ const schema = shape({
     hostAddress: many(hostAddress).optional(),
     existingFlows: z.literal(["drain", "cut"], '"drain" or "cut" is expected').optional(),
     drainTimeoutMs: later("A change never waits: connections that drain go on until they end.", 0),
-    sourceAddress: later('Clients keep their address: "keep".', "keep"),
-    publishOn: later("A mapping is on the host of its target."),
+    sourceAddress: z.literal(["keep", "masquerade"], '"keep" or "masquerade" is expected').optional(),
+    publishOn: ref("host").optional(),
     adopt,
     labels,
 })
@@ -77,7 +79,7 @@ function refuseBesidePorts(value: Record<string, unknown>, context: z.Refinement
         refuse(["ports", repeated[1]], `asks for a port of the host that ports[${repeated[0]}] has`);
 }
 
-type TargetInputs = RefValue | { endpoint: RefValue; port?: number | string; weight?: number };
+type TargetInputs = FarRef | { endpoint: FarRef; port?: number | string; weight?: number };
 
 interface MappingInputs {
     readonly target: TargetInputs[];
@@ -87,29 +89,27 @@ interface MappingInputs {
     readonly ports?: PublishedPortInputs[];
     readonly hostAddress?: string[];
     readonly existingFlows?: "drain" | "cut";
+    readonly sourceAddress?: "keep" | "masquerade";
     readonly labels: Record<string, string>;
 }
 
 type Context = BuildContext<PortMappingObject>;
 
-function endpointIdOf(target: TargetInputs): ObjectId {
-    return parseId(("endpoint" in target ? target.endpoint : target).id);
-}
-
 /** @throws Refusal when it cannot be published */
-function findTarget(target: TargetInputs, at: string, { world, facts }: Context): string {
-    const { key, machineId } = endpointIdOf(target);
-    if (machineId !== facts.machineId) throw new Refusal(`${at} is on another host, which is not supported yet.`);
+function findTarget(target: TargetInputs, at: string, context: Context): Pick<PortTarget, "endpoint" | "addresses"> {
+    const { world, facts } = context;
+    const located = locate(endpointOf(target), facts.machineId);
+    if ("problem" in located) throw new Refusal(`${at} ${located.problem}`);
+    const { id, addresses } = located.value as FarRef;
+    if (addresses !== undefined) {
+        refuseWithoutSegment(addresses, at, context);
+        return { endpoint: id, addresses };
+    }
+    const { key } = parseId(id);
     const endpoint = world.get("endpoint", key);
     if (endpoint === undefined) throw new Refusal(`${at} is not on the host any more. Run \`pulumi up --refresh\`.`);
-    const network = world.get("network", endpoint.network);
-    if (network?.internal) {
-        throw new Refusal(
-            `${at} is on network "${network.name}", which is internal: nothing from outside reaches it. ` +
-                "Publish an endpoint on another network, or take internal off.",
-        );
-    }
-    return key;
+    refuseInternal(world.get("network", endpoint.network), at);
+    return { endpoint: key };
 }
 
 function parseTargetPort(value: number | string): PortRange {
@@ -149,20 +149,22 @@ function buildTargets(
 ): { first: PortRange | undefined; targets: PortTarget[] } {
     const all = inputs.target.map((target, i) => {
         const at = inputs.target.length === 1 ? "target" : `target[${i}]`;
-        return { at, endpoint: findTarget(target, at, context), range: targetPortOf(target, inputs), target };
+        return { at, found: findTarget(target, at, context), range: targetPortOf(target, inputs), target };
     });
     const first = all[0]?.range;
-    const targets = all.map(({ at, endpoint, range, target }, i): PortTarget => {
+    const targets = all.map(({ at, found, range, target }, i): PortTarget => {
         if (range !== undefined && first !== undefined && sizeOf(range) !== sizeOf(first)) {
             throw new Refusal(
                 `${at} has port ${formatPortRange(range)} and target[0] ${formatPortRange(first)}: they differ in length. Make them equal.`,
             );
         }
-        const same = all.findIndex((other) => other.endpoint === endpoint && other.range?.first === range?.first);
+        const same = all.findIndex(
+            (other) => other.found.endpoint === found.endpoint && other.range?.first === range?.first,
+        );
         if (same < i) throw new Refusal(`${at} is the same as target[${same}]. Give one of them a weight instead.`);
         const port = range?.first === first?.first ? undefined : range?.first;
         const given = "endpoint" in target ? target.weight : undefined;
-        return defined({ endpoint, port, weight: given === 1 ? undefined : given }) as PortTarget;
+        return defined({ ...found, port, weight: given === 1 ? undefined : given }) as PortTarget;
     });
     return { first, targets };
 }
@@ -190,10 +192,13 @@ function waysIn(binding: Binding, family: Family, targets: readonly LiveTarget[]
 function refuseWithoutFamily(bindings: readonly Binding[], targets: readonly PortTarget[], { world }: Context): void {
     const ofIpv6 = bindings.find((binding) => binding.hostAddress !== undefined && isIpv6(binding.hostAddress));
     if (ofIpv6 === undefined) return;
-    const networks = targets.map(({ endpoint }) =>
-        world.get("network", world.get("endpoint", endpoint)?.network ?? ""),
+    const networks = targets.map(({ endpoint, addresses }) =>
+        addresses === undefined
+            ? world.get("network", world.get("endpoint", endpoint)?.network ?? "")
+            : segmentOf(addresses, world),
     );
-    if (networks.some((network) => network?.ipv6 !== undefined)) return;
+    const isIpv6Far = targets.some(({ addresses = [] }) => addresses.some(isIpv6));
+    if (isIpv6Far || networks.some((network) => network?.ipv6 !== undefined)) return;
     throw new Refusal(
         `hostAddress ${ofIpv6.hostAddress} is IPv6, which network "${networks[0]?.name}" of the target has not. Set ipv6: true on the network, or leave the address out.`,
     );
@@ -204,13 +209,13 @@ export const portMapping: ObjectKind<PortMappingObject> = {
     kind: "port-mapping",
     schema,
     replaces: [],
-    refers: ["target"],
     chosen: ["hostPort"],
+    across: mappingAcross,
 
     build(raw, context) {
         const inputs = raw as unknown as MappingInputs;
         const { first, targets } = buildTargets(inputs, context);
-        const [{ endpoint } = { endpoint: "" }] = targets;
+        const [{ endpoint, addresses } = { endpoint: "" }] = targets;
         const bindings = chooseBindings(entriesOf(inputs, first), context);
         refuseWithoutFamily(bindings, targets, context);
         return {
@@ -222,14 +227,18 @@ export const portMapping: ObjectKind<PortMappingObject> = {
             name: ownName(context),
             labels: inputs.labels,
             endpoint,
-            ...(targets.length === 1 ? {} : { targets }),
+            // One of this host needs no more than its key, as it was written before there were others.
+            ...(targets.length === 1 && addresses === undefined ? {} : { targets }),
             bindings,
             ...(inputs.existingFlows === undefined ? {} : { existingFlows: inputs.existingFlows }),
+            ...(inputs.sourceAddress === "keep" && targets.some((each) => each.addresses !== undefined)
+                ? { keepsSource: true }
+                : {}),
             ...(typeof inputs.hostPort === "string" ? { hostPortGiven: inputs.hostPort } : {}),
         };
     },
 
-    twins(raw, { world }) {
+    twins(raw, { world, facts: { machineId } }) {
         const inputs = raw as unknown as MappingInputs;
         // What it leads to is compared later.
         const wanted = entriesOf(inputs, { first: 1, last: 1 });
@@ -241,7 +250,7 @@ export const portMapping: ObjectKind<PortMappingObject> = {
                         (hostPort === undefined || meet(hostPort, binding.hostPort)),
                 ),
             );
-        const onTargets = inputs.target.flatMap((each) => world.mappingsOf(endpointIdOf(each).key));
+        const onTargets = inputs.target.flatMap((each) => world.mappingsOf(keyIn(endpointOf(each).id, machineId)));
         return [...new Set(onTargets)].filter(isMeant);
     },
 
@@ -249,7 +258,12 @@ export const portMapping: ObjectKind<PortMappingObject> = {
 
     warnings: ({ bindings }, { clientPorts }) => warnOfClients(bindings, clientPorts),
 
-    affects: () => [],
+    // Mappings to one target on another host share what says that it sees the client.
+    *affects(object, world) {
+        if (object.keepsSource)
+            for (const { endpoint, addresses } of targetsOf(object))
+                if (addresses !== undefined) for (const { key } of world.mappingsOf(endpoint)) yield key;
+    },
     dependents: () => [],
 
     outputs(object, world, usedAddress) {

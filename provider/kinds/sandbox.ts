@@ -104,7 +104,6 @@ export const sandbox: ObjectKind<SandboxObject> = {
     kind: "sandbox",
     schema,
     replaces: ["host", "name", "namespace"],
-    refers: [],
     chosen: ["name", "namespace"],
 
     build(inputs, context) {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
+import { formatIpv4, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
 import { formatIpv6, isIpv6, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import { type Kind, kindTitles } from "../model/kind.js";
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
@@ -136,6 +136,14 @@ export const addressRange = text((value) => {
     return value.replace(/\s/g, "");
 });
 
+/** An address, a network or a range, as `Network` takes them: `10.0.0.1`, `10.0.0.0/24`, `10.0.0.1-10.0.0.9`. */
+export const addressOrRange = text((value) => {
+    const [first = "", last] = value.split("-");
+    const parse = (part: string) => (isIpv6(part) ? formatIpv6(parseIpv6(part)) : formatIpv4(parseIpv4(part)));
+    if (last !== undefined) return `${parse(first.trim())}-${parse(last.trim())}`;
+    return value.includes("/") ? (isIpv6(value) ? parseIpv6Cidr(value) : parseIpv4Cidr(value)).text : parse(value);
+});
+
 /** A port or a range, as number or "a-b". */
 export const ports: z.ZodType<number | string> = z
     .union([z.number(), z.string()], "a port number or a range such as 8000-8010 is expected")
@@ -163,13 +171,18 @@ function listKinds(kinds: readonly Kind[]): string {
 
 /** A reference to an object of one of the kinds, in wire form. */
 export function ref(...kinds: Kind[]): z.ZodType<RefValue> {
+    return refWith({}, ...kinds);
+}
+
+/** A reference with further properties. */
+export function refWith<T extends RefValue>(properties: Record<string, z.ZodType>, ...kinds: Kind[]): z.ZodType<T> {
     const message = `${listKinds(kinds)} is expected`;
     const id = text((value) => {
         parseId(value);
         return value;
     });
     // With --continue-on-error the engine asks about dependents of what failed, without an id, and then skips them.
-    return shape({ kind: z.literal(kinds, message), id: id.optional() }, message) as never;
+    return shape({ kind: z.literal(kinds, message), id: id.optional(), ...properties }, message) as never;
 }
 
 export const mtu = z.int().min(576, "must be at least 576 bytes").max(65535, "must be at most 65535 bytes");

@@ -95,10 +95,14 @@ export function tunnelMemberships(dev: string, network: NetworkObject): Item[] {
     ];
 }
 
-/** Switches of the tunnel's device: it leads to its network, and takes only what comes from where it leads. */
+/**
+ * Switches of the tunnel's device: it leads to its network, and takes what comes from where it leads (the chain `ways`, which
+ * tells it from published connections; strict rp_filter could not). For 127.0.0.1:<port published to another host> see
+ * `network`.
+ */
 export function tunnelSysctls(dev: string): Item[] {
     const link = `link ${dev}`;
-    const values = { forwarding: "1", rp_filter: "1" };
+    const values = { forwarding: "1", rp_filter: "2", route_localnet: "1" };
     return Object.entries(values).map(([key, value]) => ({
         type: "sysctl",
         key: `net/ipv4/conf/${dev}/${key}`,

@@ -112,8 +112,10 @@ export interface Binding {
 
 /** One of several endpoints that connections are spread over. */
 export interface PortTarget {
-    /** Key of the endpoint. */
+    /** Key of the endpoint; its id, when it is on another host. */
     readonly endpoint: string;
+    /** Of an endpoint on another host: one of each family that it has. */
+    readonly addresses?: readonly string[];
     /** Its first port, instead of the binding's. */
     readonly port?: number;
     /** Its share of new connections; 0: none. @default 1 */
@@ -128,6 +130,8 @@ export interface PortMappingObject extends ObjectBase<"port-mapping"> {
     readonly bindings: readonly Binding[];
     /** What happens to connections whose target or port goes. @default "cut" for udp, else "drain" */
     readonly existingFlows?: "drain" | "cut";
+    /** Targets on other hosts see the client's address. Absent: that of this host's gateway on the segment. */
+    readonly keepsSource?: true;
     /** The range that the program asked for; the output `hostPort` is a number. */
     readonly hostPortGiven?: string;
 }
@@ -137,9 +141,13 @@ export function targetsOf({ targets, endpoint }: PortMappingObject): readonly Po
     return targets ?? [{ endpoint }];
 }
 
-/** Who a rule speaks of: an object of the host by key, a network in CIDR notation, or a class of peers. */
+/**
+ * Who a rule speaks of: an object of the host by key (a network with the rest of its segment on other hosts, or without),
+ * one of another host by id and addresses, a network in CIDR notation, or a class of peers.
+ */
 export type Peer =
-    | { readonly object: string }
+    | { readonly object: string; readonly segment?: true }
+    | { readonly remote: string; readonly addresses: readonly string[] }
     | { readonly cidr: string }
     | { readonly keyword: "any" | "host" | "internal" | "external" };
 
@@ -190,6 +198,8 @@ export interface TunnelPeer {
     readonly ipRange: string;
     /** With encryption "ipsec". */
     readonly ipsec?: PeerAssociations;
+    /** Of connections that come from there with a source outside the segment. Absent: none do. */
+    readonly replyMark?: number;
 }
 
 /** What the associations with a peer are known by, without their keys. */

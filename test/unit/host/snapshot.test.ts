@@ -133,9 +133,15 @@ test.each([
     ],
     [
         "a route of the host to elsewhere",
-        '"gateway":"172.21.0.16"',
-        '"gateway":"172.21.0.17"',
+        '"gateway":"172.21.0.16","dev":"ltbacktunnel","prefsrc"',
+        '"gateway":"172.21.0.17","dev":"ltbacktunnel","prefsrc"',
         ["route  main 172.21.0.16/31"],
+    ],
+    [
+        "a missing way back to another host",
+        '"iif":"lnback","table":"1280180225"',
+        '"iif":"lnback","table":"1280180226"',
+        ["reply-rule 4 lnback 1280180225"],
     ],
     [
         "a route of the host from elsewhere",

@@ -350,6 +350,12 @@ const cases: Cases = {
         remove: ["ip -n web rule del priority 1000 from 172.20.0.2 lookup 1000"],
         changes: [],
     },
+    "reply-rule": {
+        item: { type: "reply-rule", family: 4, from: "ln1", mark: 0x4c4e0001 },
+        add: ["ip rule add priority 1080 iif ln1 fwmark 1280180225 lookup 1280180225"],
+        remove: ["ip rule del priority 1080 iif ln1 fwmark 1280180225 lookup 1280180225"],
+        changes: [],
+    },
     neighbour: {
         item: {
             type: "neighbour",

@@ -6,7 +6,7 @@ import { isEmpty, plan } from "../../../provider/kernel/plan.js";
 import { affectedBy, itemsOf } from "../../../provider/kinds/index.js";
 import type { World } from "../../../provider/model/world.js";
 import { printPlan } from "../kernel/print.js";
-import { allItems, type Kind, keyOf, put, ref, remove } from "./build.js";
+import { allItems, endpoint, type Kind, keyOf, put, ref, remove } from "./build.js";
 import { exampleWorlds } from "./example-worlds.js";
 import { smallWorld } from "./worlds.js";
 
@@ -49,6 +49,53 @@ test("base: puts exactly this into the kernel, and takes it out again", async ()
 
 test("firewall policy: has nothing of its own, it lives in the chains of its endpoints", () => {
     expect(itemsOf([keyOf("firewall-policy", "db-access")], small)).toEqual([]);
+});
+
+/** A segment 172.25.0.0/16 and fd00:25::/48 on this host (172.25.0.0/24) and another (172.25.1.0/24). */
+function segmentWorld(): World {
+    const subnet = "172.25.0.0/16";
+    let world = put(small, "network", "mesh", { host: ref("host", "edge"), subnet, ipRange: "172.25.0.0/24" });
+    world = endpoint(world, "web", "mesh");
+    return put(world, "overlay-tunnel", "mesh", {
+        network: ref("network", "mesh"),
+        vni: 7,
+        peers: [{ underlayAddress: "192.0.2.30", ipRange: "172.25.1.0/24" }],
+    });
+}
+
+const far = (kind: Kind, name: string, ...addresses: string[]) => ({ ...ref(kind, name, "m2"), addresses });
+
+test("firewall policy about other hosts: puts exactly this into the kernel", async () => {
+    const peers = [
+        far("endpoint", "app-mesh", "172.25.1.2"),
+        far("network", "mesh-b", "172.25.1.0-172.25.1.99"),
+        { ...ref("network", "mesh"), segment: true },
+        ref("network", "mesh"),
+    ];
+    const rules = { ingress: [{ action: "allow", from: peers, ports: 80 }], egress: [{ action: "allow", to: peers }] };
+    let world = put(segmentWorld(), "firewall-policy", "mesh", { target: ref("endpoint", "web-mesh"), ...rules });
+    world = put(world, "firewall-policy", "self", { target: ref("host", "edge"), ingress: rules.ingress });
+    world = put(world, "firewall-policy", "front", {
+        target: ref("endpoint", "web-front"),
+        ingress: [{ action: "allow", from: { ...ref("network", "mesh"), segment: true } }],
+    });
+    const policed = ["web-mesh", "web-front"].map((name) => keyOf("endpoint", name));
+    const chains = itemsOf([...policed, "base"], world).filter((item) => item.type === "chain");
+    await expect(printPlan(plan([], chains))).toMatchFileSnapshot("golden/firewall-policy-across.txt");
+    const there = unaffected(world, remove(world, "overlay-tunnel", "mesh"), keyOf("overlay-tunnel", "mesh"));
+    expect(keysOf(there.before)).toEqual(keysOf(there.after));
+});
+
+test("port mapping to other hosts: puts exactly this into the kernel", async () => {
+    const both = [ref("endpoint", "web-mesh"), { endpoint: far("endpoint", "app-mesh", "172.25.1.2"), weight: 2 }];
+    let world = put(segmentWorld(), "port-mapping", "both", { target: both, ports: ["8085:80", "8086:80/udp"] });
+    const kept = { target: far("endpoint", "app-mesh", "172.25.1.2", "fd00:25:1::2"), sourceAddress: "keep" };
+    world = put(world, "port-mapping", "kept", { ...kept, ports: ["8087:80", "127.0.0.1:8088:81/udp"] });
+    const items = itemsOf([keyOf("port-mapping", "both"), keyOf("port-mapping", "kept")], world);
+    await expect(printPlan(plan([], items))).toMatchFileSnapshot("golden/port-mapping-across.txt");
+    const left = remove(world, "endpoint", "web-mesh");
+    const spread = itemsOf([keyOf("port-mapping", "both")], left);
+    expect(spread.flatMap((item) => ("value" in item ? [item.value] : []))).toEqual(Array(2).fill(["172.25.1.2", 80]));
 });
 
 test("examples: each has its ruleset below", () => {

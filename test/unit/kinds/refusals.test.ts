@@ -175,7 +175,7 @@ refuses("port-mapping", "new", [
     [map({ hostPort: 81 }, ref("endpoint", "gone")), "target is not on the host any more. Run `pulumi up --refresh`."],
     [
         map({ hostPort: 81 }, ref("endpoint", "web-front", "m2")),
-        "target is on another host, which is not supported yet.",
+        "target is a reference to an Endpoint of another host, and carries no addresses. Name what Endpoint.get(name, reference, { host }) finds.",
     ],
     [
         map({ hostPort: 81 }, ref("endpoint", "db-data")),
@@ -215,7 +215,7 @@ refuses("firewall-policy", "new", [
     ],
     [
         { target: [target, ref("sandbox", "web", "m2")], ingress: [] },
-        "target[1] is on another host, which is not supported yet. Use its address or CIDR instead.",
+        "target[1] is on another host than the policy. Make a policy for each host.",
     ],
     [
         { target, ingress: [{ action: "drop" }, { action: "allow", from: ["any", ref("network", "gone")] }] },
@@ -223,7 +223,34 @@ refuses("firewall-policy", "new", [
     ],
     [
         { target, egress: [{ action: "allow", to: ref("endpoint", "x", "m2") }] },
-        "egress[0].to[0] is on another host, which is not supported yet. Use its address or CIDR instead.",
+        "egress[0].to[0] is a reference to an Endpoint of another host, and carries no addresses. Name what Endpoint.get(name, reference, { host }) finds.",
+    ],
+]);
+
+const far = (addresses: string[]) => ({ ...ref("endpoint", "x", "m2"), addresses });
+refuses("port-mapping", "across", [
+    [
+        { target: far(["172.26.0.9"]), hostPort: 81 },
+        "target (172.26.0.9) is on another host, and no segment joins this one to it. Publish on a host of its OverlayNetwork; a tunnel made by hand in the same program has to be there before (dependsOn).",
+    ],
+    [
+        { target: [target, far(["172.25.1.2"]), { endpoint: far(["172.25.1.2"]), weight: 2 }], hostPort: 81 },
+        "target[2] is the same as target[1]. Give one of them a weight instead.",
+    ],
+    [
+        { target: far(["172.25.1.2"]), hostPort: 81, hostAddress: "2001:db8::10" },
+        'hostAddress 2001:db8::10 is IPv6, which network "over" of the target has not. Set ipv6: true on the network, or leave the address out.',
+    ],
+]);
+
+refuses("firewall-policy", "across", [
+    [
+        { target, ingress: [{ action: "allow", from: ["any", far(["172.25.1.2", "fd00:25::2"])] }] },
+        "ingress[0].from[1] (172.25.1.2, fd00:25::2) is on another host and on no segment of the target (172.20.0.0/24), so it can never match. Put both on one OverlayNetwork.",
+    ],
+    [
+        { target: [target, ref("network", "data")], egress: [{ action: "drop", to: far(["172.25.1.0/24"]) }] },
+        "egress[0].to[0] (172.25.1.0/24) is on another host and on no segment of the target (172.20.0.0/24, 172.22.0.0/24), so it can never match. Put both on one OverlayNetwork.",
     ],
 ]);
 

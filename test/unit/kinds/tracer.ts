@@ -28,6 +28,10 @@ export interface Packet {
     readonly etherSource?: string;
     readonly etherTarget?: string;
     readonly arpSender?: string;
+    /** The way to its source leads elsewhere than by the interface it came in by. */
+    readonly isStray?: boolean;
+    /** Its connection has a mark of ours: it came by a tunnel with a source outside the segment. */
+    readonly isMarked?: boolean;
     /** How often `numgen inc` was asked before. @default 0 */
     readonly turn?: number;
 }
@@ -41,6 +45,8 @@ export interface Verdict {
     /** Among how many targets of a published port connections go round. */
     readonly turns?: number;
     readonly isMasqueraded: boolean;
+    /** The source after `snat`. */
+    readonly snat?: string;
 }
 
 interface Chain {
@@ -129,6 +135,16 @@ const selectors: Record<string, (packet: Packet) => string | undefined> = {
 };
 const selectorNames = Object.keys(selectors).sort((a, b) => b.length - a.length);
 
+/** Matches by their whole text. */
+const facts: Record<string, (packet: Packet) => boolean> = {
+    "fib saddr . iif oif missing": ({ isStray }) => isStray === true,
+    "fib saddr type != local": ({ local = [], saddr = "" }) => !local.includes(saddr),
+    "fib saddr type != unicast": ({ local = [], saddr = "" }) => local.includes(saddr),
+    "ct mark & 0xffff0000 == 0x4c4e0000": ({ isMarked }) => isMarked === true,
+    "ct mark & 0xffff0000 != 0x4c4e0000": ({ isMarked }) => isMarked !== true,
+    "ct direction reply": () => false,
+};
+
 /** nft takes a protocol's name and its number for the same. */
 const protocolNames: Readonly<Record<string, string>> = {
     1: "icmp",
@@ -155,6 +171,8 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
         let dnat: string | undefined;
         let turns: number | undefined;
         let isMasqueraded = false;
+        let snat: string | undefined;
+        let marks = false;
 
         function find(set: string, value: string | undefined): { key: string; value: string } | undefined {
             const elements = table.sets.get(set);
@@ -187,12 +205,29 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
             if (plain === "log") return undefined;
             let rest = plain.replace(/\bmeta l4proto (\d+)\b/, (_whole, number) => nameOf(number));
             while (rest !== "") {
+                const fact = Object.keys(facts).find((words) => rest.startsWith(`${words} `));
+                if (fact !== undefined) {
+                    if (!facts[fact]?.({ ...packet, isMarked: packet.isMarked || marks })) return undefined;
+                    rest = rest.slice(fact.length + 1);
+                    continue;
+                }
+                const marking = /^ct mark set iifname \. ether saddr map @(\w+)$/.exec(rest)?.[1];
+                if (marking !== undefined) {
+                    marks = find(marking, `${packet.iifname} . ${packet.etherSource}`) !== undefined;
+                    return undefined;
+                }
+                const gateways = /^snat (ip6?) to oifname map @(\w+)$/.exec(rest);
+                if (gateways !== null) {
+                    if ((gateways[1] === "ip6") !== isIpv6(packet.daddr ?? "")) return undefined;
+                    snat = find(gateways[2] ?? "", packet.oifname)?.value;
+                    return snat === undefined ? undefined : "accept";
+                }
                 const verdict = /^(accept|drop|masquerade|goto \w+|reject with (?:icmpx type [a-z-]+|tcp reset))$/.exec(
                     rest,
                 )?.[1];
                 if (verdict !== undefined) return verdict;
                 const special =
-                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|ip6? saddr|ip6? daddr|dnat ip|masquerade|ct state)\b)/.exec(
+                    /^(ct state|ct status &|ct status|fib daddr type|ether daddr &) (.*?)(?= (?:accept|drop|oifname|iifname|ip6? saddr|ip6? daddr|dnat ip|snat ip|masquerade|ct state)\b)/.exec(
                         rest,
                     );
                 if (special !== null) {
@@ -279,6 +314,7 @@ export function createTracer(text: string): (packet: Packet) => Verdict {
             path: asked.join(" "),
             isMasqueraded,
             ...(dnat === undefined ? {} : { dnat }),
+            ...(snat === undefined ? {} : { snat }),
             ...(turns === undefined ? {} : { turns }),
         };
     };

@@ -198,8 +198,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
     },
     "port-mapping": {
         drainTimeoutMs: [5, 0],
-        sourceAddress: ["masquerade", "keep"],
-        publishOn: [["x"]],
     },
     "firewall-policy": { existingFlows: ["cut", "drain"] },
     "overlay-tunnel": {
@@ -730,4 +728,72 @@ test("machines: a sandbox and a network of different ones are refused, unknown o
     for (const id of [unknown, undefined]) {
         expect(await refusals("endpoint", { sandbox, network: { kind: "network", id } })).toEqual([]);
     }
+});
+
+const far = (kind: Kind, addresses?: string[]) => ({ kind, id: "lx1.1@m2", ...(addresses ? { addresses } : {}) });
+const ofMesh = (...machines: string[]) => ({
+    kind: "overlay-network",
+    networks: machines.map((machine) => ({ kind: "network", id: `ln9.1@${machine}` })),
+});
+const policyAbout = (from: unknown): Props => ({ target: endpoint, ingress: [{ action: "allow", from }] });
+
+test.each([
+    ["an endpoint of this host", { ...endpoint, addresses: ["10.0.0.2"] }, endpoint],
+    ["one that is not known yet", { ...endpoint, id: unknown, addresses: unknown }, undefined],
+    ["an endpoint of another host", far("endpoint", ["10.0.0.2", "FD00::2"]), far("endpoint", ["10.0.0.2", "fd00::2"])],
+    ["a network of another host", far("network", ["10.0.1.0/24", "10.0.2.3-10.0.2.9"]), undefined],
+    ["a segment that is on this host", ofMesh("m2", "m1"), { kind: "network", id: "ln9.1@m1", segment: true }],
+    ["a segment that may be", { ...ofMesh("m2"), networks: [{ kind: "network", id: unknown }] }, undefined],
+] as [string, object, object | undefined][])(
+    "policy: keeps of a peer what its host needs: %s",
+    async (_, given, kept) => {
+        const { inputs, failures } = await check("firewall-policy", policyAbout([given, "any"]));
+        expect(failures).toEqual([]);
+        expect(inputs["ingress"]).toMatchObject([{ from: [kept ?? given, "any"] }]);
+        expect((await check("firewall-policy", inputs, inputs)).inputs).toEqual(inputs);
+    },
+);
+
+test("policy: peers and targets of other hosts that cannot be are refused", async () => {
+    const cases: [Props, string][] = [
+        [
+            policyAbout(far("sandbox")),
+            "ingress[0].from[0] is a Sandbox of another host, and addresses are its endpoints'. Name its Endpoint.",
+        ],
+        [
+            policyAbout(["any", far("network")]),
+            "ingress[0].from[1] is a reference to a Network of another host, and carries no addresses. Name what Network.get(name, reference, { host }) finds.",
+        ],
+        [
+            policyAbout(ofMesh("m2", "m3")),
+            "ingress[0].from[0] can never match: the OverlayNetwork has no network on the host of the target.",
+        ],
+        [
+            { target: [endpoint, far("network")], egress: [] },
+            "target[1] is on another host than target[0], which the program did not say: name the resources themselves, not Outputs or references, or make a policy for each host.",
+        ],
+    ];
+    for (const [args, message] of cases) expect(await refusals("firewall-policy", args)).toEqual([message]);
+});
+
+test("port mapping: keeps of targets what its host needs, which is the one named or the first target's", async () => {
+    const local = { ...endpoint, addresses: ["172.20.0.2"] };
+    const remote = far("endpoint", ["10.0.0.2"]);
+    const cases: [Props, unknown[]][] = [
+        [{ target: [local, { endpoint: remote, port: 81 }] }, [endpoint, { endpoint: remote, port: 81 }]],
+        [{ target: [local, remote], publishOn: { kind: "host", id: "host.1@m2" } }, [local, far("endpoint")]],
+        [{ target: remote, publishOn: { kind: "host", id: unknown } }, [remote]],
+    ];
+    for (const [args, target] of cases) {
+        const { inputs, failures } = await check("port-mapping", args);
+        expect(failures).toEqual([]);
+        expect(inputs["target"]).toEqual(target);
+        expect((await check("port-mapping", inputs, inputs)).inputs).toEqual(inputs);
+    }
+    expect(await refusals("port-mapping", { target: [endpoint, far("endpoint")] })).toEqual([
+        "target[1] is a reference to an Endpoint of another host, and carries no addresses. Name what Endpoint.get(name, reference, { host }) finds.",
+    ]);
+    expect(await refusals("port-mapping", { target: endpoint, sourceAddress: "nat" })).toEqual([
+        'sourceAddress: "keep" or "masquerade" is expected (got "nat").',
+    ]);
 });

@@ -17,7 +17,7 @@ async function stored(kind: Kind, args: Props = examples[kind]): Promise<Props> 
 
 const diff = async (kind: Kind, olds: Props, args: Props) => {
     const { inputs } = await check(kind, args, olds);
-    return objectHandler(kind).diff("id", olds, inputs);
+    return objectHandler(kind).diff("x.1@m1", olds, inputs);
 };
 const nothing = { changes: false, replaces: [], deleteBeforeReplace: false, stables: [] };
 const inPlace = { ...nothing, changes: true };
@@ -72,19 +72,26 @@ test.each([
     ["endpoint", { gatewayPriority: 5 }, inPlace],
     ["port-mapping", { target: other("endpoint", "le2") }, inPlace],
     ["port-mapping", { target: { endpoint: { ...endpoint, id: unknown } } }, inPlace],
-    ["port-mapping", { target: unknown }, replaced("target")],
+    ["port-mapping", { target: unknown }, inPlace],
+    [
+        "port-mapping",
+        { publishOn: undefined, target: { ...endpoint, id: "le1.2@m2" } },
+        replaced("target", "publishOn"),
+    ],
+    ["port-mapping", { publishOn: { ...host, id: "host.1@m2" }, target: endpoint }, replaced("target", "publishOn")],
     ["port-mapping", { hostPort: 81 }, inPlace],
     ["port-mapping", { hostAddress: undefined }, inPlace],
     ["port-mapping", { targetPort: undefined }, inPlace],
     ["firewall-policy", { target: [endpoint, sandbox] }, inPlace],
-    ["firewall-policy", { target: unknown }, replaced("target")],
-    ["firewall-policy", { ingress: unknown }, replaced("ingress")],
+    ["firewall-policy", { target: unknown }, inPlace],
+    ["firewall-policy", { target: { ...endpoint, id: "le1.2@m2" } }, replaced("target")],
+    ["firewall-policy", { ingress: unknown }, inPlace],
     ["firewall-policy", { ingress: [] }, inPlace],
     ["firewall-policy", { ingress: undefined }, inPlace],
     ["firewall-policy", { egress: undefined }, inPlace],
     ["firewall-policy", { priority: 5 }, inPlace],
     ["overlay-tunnel", { network: { ...network, id: unknown } }, replaced("network")],
-    ["overlay-tunnel", { peers: unknown }, replaced("peers")],
+    ["overlay-tunnel", { peers: unknown }, inPlace],
     ["overlay-tunnel", { peers: [] }, inPlace],
     ["overlay-tunnel", { vni: 43 }, inPlace],
 ] as [Kind, Props, object][])("%s: %j", async (kind, change, expected) => {
@@ -106,11 +113,12 @@ test.each(kinds)("%s: drift is an update", async (kind) => {
 });
 
 test.each(kinds)("%s: an input whose change makes a new object is one of its arguments", (kind) => {
-    const { schema, replaces, refers, chosen } = objectKinds[kind];
-    for (const name of [...replaces, ...refers, ...chosen]) expect(Object.keys(schema.shape)).toContain(name);
+    const { schema, replaces, across, chosen } = objectKinds[kind];
+    for (const name of [...replaces, ...(across?.decidedBy ?? []), ...chosen])
+        expect(Object.keys(schema.shape)).toContain(name);
 });
 
-const rules = { schema: z.object({ chosen: z.int(), plain: z.int() }), replaces: [], refers: [], chosen: ["chosen"] };
+const rules = { schema: z.object({ chosen: z.int(), plain: z.int() }), replaces: [], chosen: ["chosen"] };
 
 test.each([
     ["a value that was taken out", { plain: 1 }, {}, ["plain"]],

@@ -93,6 +93,8 @@ export const examples: Readonly<Record<Kind, Props>> = {
         protocol: "udp",
         hostAddress: "127.0.0.1",
         existingFlows: "drain",
+        sourceAddress: "keep",
+        publishOn: host,
         adopt: true,
         labels: {},
     },
@@ -101,7 +103,17 @@ export const examples: Readonly<Record<Kind, Props>> = {
         ingress: [
             {
                 action: "allow",
-                from: [endpoint, sandbox, network, "10.0.0.1", "10.0.0.0/8", "any", "host"],
+                from: [
+                    { kind: "endpoint", id: "le2.1@m2", addresses: ["172.20.1.2", "fd00::2"] },
+                    { ...network, segment: true },
+                    endpoint,
+                    sandbox,
+                    network,
+                    "10.0.0.1",
+                    "10.0.0.0/8",
+                    "any",
+                    "host",
+                ],
                 protocol: "tcp",
                 ports: [80, "81", "90-92", "53/udp"],
                 description: "x",

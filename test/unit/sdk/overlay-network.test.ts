@@ -106,21 +106,23 @@ test("an endpoint on it is refused for a sandbox on another host", () => {
     expect(() => stranger.connect(mesh)).toThrow('OverlayNetwork "mesh": "c" is not one of its hosts (a).');
 });
 
-test("in a policy it stands for its networks", async () => {
+test("in a policy it stands for its networks: as a target for one policy a host, as a peer for all of it", async () => {
     const [a, b] = [makeHost("a"), makeHost("b")];
     const mesh = new linuxnet.OverlayNetwork("mesh", { hosts: [a, b], subnet: "10.64.0.0/16", vni: 42 });
     const policy = new linuxnet.FirewallPolicy("access", {
         target: mesh,
         ingress: [{ action: "allow", from: [mesh, "any"] }],
     });
+    await inputsOf(registered, policy, "access");
     const networks = [
         { kind: "network", id: "mesh-a.1@machine" },
         { kind: "network", id: "mesh-b.1@machine" },
     ];
-    expect(await inputsOf(registered, policy, "access")).toMatchObject({
-        target: networks,
-        ingress: [{ from: [...networks, "any"] }],
-        connection: secret({ host: "a.example" }),
+    const ingress = [{ from: [{ kind: "overlay-network", networks }, "any"] }];
+    const policies = await registeredOf("pulumi-nodejs:dynamic/linuxnet:FirewallPolicy");
+    expect(policies).toMatchObject({
+        access: { target: [networks[0]], ingress, connection: secret({ host: "a.example" }) },
+        "access-b": { target: [networks[1]], ingress, connection: secret({ host: "b.example" }) },
     });
 });
 

@@ -219,9 +219,9 @@ test("policy: peers are references, and texts as they are", async () => {
         {
             action: "allow",
             from: [
-                { kind: "endpoint", id: "web-frontend.1@machine" },
+                { kind: "endpoint", id: "web-frontend.1@machine", addresses: [] },
                 "10.0.0.0/8",
-                { kind: "network", id: "frontend.1@machine" },
+                { kind: "network", id: "frontend.1@machine", addresses: ["172.20.0.0/24"] },
                 { kind: "sandbox", id: "abc.1@m2" },
             ],
         },
@@ -230,6 +230,80 @@ test("policy: peers are references, and texts as they are", async () => {
     ]);
     expect(inputs["egress"]).toEqual([{ action: "allow", to: { kind: "sandbox", id: "web.1@machine" } }]);
 });
+
+test("policy: peers carry what other hosts know them by", async () => {
+    const { endpoint, network, host } = makeWorld();
+    const mesh = new linuxnet.Network("mesh", {
+        host,
+        subnet: ["10.64.0.0/16", "fd00:1::/48"],
+        ipRange: ["10.64.1.0/24", "fd00:1:0:1::/64"],
+    });
+    const sandbox = new linuxnet.Sandbox("app", { host });
+    const app = sandbox.connect(mesh, { ipv4Address: "10.64.1.9", ipv6Address: "fd00:1:0:1::9" });
+    const policy = new linuxnet.FirewallPolicy("far", {
+        target: endpoint,
+        ingress: [{ action: "allow", from: [pulumi.output(app), mesh, network] }],
+    });
+    expect(await inputsOf(registered, policy, "far")).toMatchObject({
+        ingress: [
+            {
+                from: [
+                    { kind: "endpoint", id: "app-mesh.1@machine", addresses: ["10.64.1.9", "fd00:1:0:1::9"] },
+                    { kind: "network", id: "mesh.1@machine", addresses: ["10.64.1.0/24", "fd00:1:0:1::/64"] },
+                    { kind: "network", id: "frontend.1@machine" },
+                ],
+            },
+        ],
+    });
+});
+
+test("policy: targets on several hosts get one policy each, the first one's is the parent", async () => {
+    const [a, b] = ["a", "b"].map((name) => {
+        const host = new linuxnet.Host(name, { connection: { host: `${name}.example` } });
+        const network = new linuxnet.Network(`net-${name}`, { host });
+        const sandbox = new linuxnet.Sandbox(`app-${name}`, { host });
+        return { host, network, sandbox, endpoint: sandbox.connect(network) };
+    }) as [FarWorld, FarWorld];
+    const policy = new linuxnet.FirewallPolicy(
+        "both",
+        { target: [a.endpoint, b.sandbox, a.network, b.host], ingress: [], priority: 3 },
+        { aliases: [{ name: "before" }] },
+    );
+    await inputsOf(registered, policy, "both");
+    await settle();
+    const policies = registered.filter(({ type }) => type.endsWith(":FirewallPolicy"));
+    expect(policies.map(({ name, inputs }) => [name, inputs["target"], inputs["priority"]])).toEqual([
+        [
+            "both",
+            [
+                { kind: "endpoint", id: "app-a-net-a.1@machine" },
+                { kind: "network", id: "net-a.1@machine" },
+            ],
+            3,
+        ],
+        [
+            "both-b",
+            [
+                { kind: "sandbox", id: "app-b.1@machine" },
+                { kind: "host", id: "b.1@machine" },
+            ],
+            3,
+        ],
+    ]);
+    expect(policies[1]?.inputs["connection"]).toEqual(secret({ host: "b.example" }));
+    const mixed = [a.endpoint, b.endpoint, pulumi.output(b.endpoint)];
+    expect(() => new linuxnet.FirewallPolicy("mixed", { target: mixed, ingress: [] })).toThrow(
+        'FirewallPolicy "mixed": target: the other targets are on several hosts (a, b), and of element 2 that is only known later. ' +
+            "Name the resource itself, or make a policy for each host.",
+    );
+});
+
+interface FarWorld {
+    readonly host: linuxnet.Host;
+    readonly network: linuxnet.Network;
+    readonly sandbox: linuxnet.Sandbox;
+    readonly endpoint: linuxnet.Endpoint;
+}
 
 test("policy: a peer of the wrong kind is named by its place", () => {
     const { endpoint, mapping } = makeWorld();

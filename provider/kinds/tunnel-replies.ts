@@ -1,0 +1,83 @@
+import type { Item } from "../kernel/item.js";
+import { replyMarks } from "../kernel/ruleset.js";
+import { formatIpv4, parseIpv4Range } from "../model/address.js";
+import { isIpv6 } from "../model/ipv6.js";
+import { macOfUnderlay } from "../model/mac.js";
+import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
+import type { World } from "../model/world.js";
+import { subnetsOf } from "./dual-stack.js";
+
+/**
+ * A port that a peer publishes may keep the client's address: then connections come over the tunnel from anywhere, and what
+ * is answered has to leave by the same peer, which knows them. Which peer that was is told by its MAC, and kept as a mark of
+ * the connection. Every tunnel is able to, because a host does not know what others publish.
+ */
+
+/** The peers, each with a number that no other of the host has; one that was there keeps its own. */
+export function withReplyMarks(
+    peers: readonly TunnelPeer[],
+    own: { readonly key: string; readonly previous: OverlayTunnelObject | undefined; readonly world: World },
+): TunnelPeer[] {
+    const others = own.world.all("overlay-tunnel").filter(({ key }) => key !== own.key);
+    const before = new Map(own.previous?.peers.map((peer) => [peer.underlayAddress, peer.replyMark]));
+    const kept = peers.map(({ underlayAddress }) => before.get(underlayAddress));
+    const taken = new Set([...others.flatMap((tunnel) => tunnel.peers.map(({ replyMark }) => replyMark)), ...kept]);
+    let next: number = replyMarks.first;
+    return peers.map((peer, i) => {
+        while (taken.has(next)) next++;
+        const replyMark = kept[i] ?? next;
+        taken.add(replyMark);
+        return { ...peer, replyMark };
+    });
+}
+
+/** The address that the host with this range has on the segment, unless its program says otherwise: of a CIDR the second. */
+function gatewayOf({ ipRange }: TunnelPeer): string {
+    return formatIpv4(parseIpv4Range(ipRange).first + (ipRange.includes("/") ? 1 : 0));
+}
+
+/** Nobody speaks over a tunnel as one of this host's networks; where there is no tunnel nobody could. */
+export function ownAddresses(network: NetworkObject, world: World): Item[] {
+    if (world.all("overlay-tunnel").length === 0) return [];
+    return subnetsOf(network).map((subnet) => {
+        const set = isIpv6(subnet) ? "network_subnets6" : "network_subnets";
+        return { type: "element", family: "inet", set, key: [subnet] };
+    });
+}
+
+/** Who is behind a tunnel, and how answers go back through whom they are for. */
+export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, isAddressed: boolean): Item[] {
+    const dev = tunnel.key;
+    const element = (set: string, key: string[], ...value: string[]): Item => ({
+        type: "element",
+        family: "inet",
+        set,
+        key,
+        ...(value.length === 0 ? {} : { value }),
+    });
+    return [
+        element("tunnels", [dev]),
+        // Where an interface has no address at all, even loose rp_filter takes strict sources only (fib_validate_source).
+        ...(isAddressed
+            ? [{ type: "address", dev, link: `link ${dev}`, address: `${network.gateway}/32` } as const]
+            : []),
+        element("tunnel_gateways", [dev], network.gateway),
+        ...(network.ipv6 === undefined ? [] : [element("tunnel_gateways6", [dev], network.ipv6.gateway)]),
+        ...tunnel.peers.flatMap((peer): Item[] => {
+            const { underlayAddress, replyMark } = peer;
+            const known = [
+                element("peer_gateways", [dev, gatewayOf(peer)]),
+                element(isIpv6(underlayAddress) ? "peer_hosts6" : "peer_hosts", [dev, underlayAddress]),
+            ];
+            if (replyMark === undefined || !isAddressed) return known;
+            const via = formatIpv4(parseIpv4Range(peer.ipRange).first);
+            const at = { type: "route", dev, link: `link ${dev}`, table: String(replyMark), isOnLink: true } as const;
+            return [
+                ...known,
+                element("peer_marks", [dev, macOfUnderlay(underlayAddress)], String(replyMark)),
+                { ...at, to: "default", via },
+                { type: "reply-rule", family: 4, from: network.key, mark: replyMark },
+            ];
+        }),
+    ];
+}
