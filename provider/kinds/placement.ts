@@ -32,6 +32,7 @@ const ofTheOwner = new Set([
     "adoptedFrom",
     "retained",
     "hostPortGiven",
+    "isMtuGiven",
 ]);
 
 /** What `adopt` would change, in words: it takes over what matches, and nothing else. */
