@@ -260,11 +260,11 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             const props = completeGet(given);
             const host = await sessionOf(connectionOf(props));
             refuseOtherMachine(host, machineId);
-            const { world, driftOf } = await host.observe();
+            const { world, facts, driftOf } = await host.observe();
             const there = world.objects.get(key);
             if (there === undefined) return { id: "" };
             const object = layerOf(there, generation) ?? there;
-            const drift = [...driftOf(key), ...(kind.driftOfFacts?.(object, host.facts) ?? [])];
+            const drift = [...driftOf(key), ...(kind.driftOfFacts?.(object, facts) ?? [])];
             return { id, props: { ...outputsOf(kind, object, props, world, machineId), drift } };
         },
 

@@ -171,9 +171,14 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
                 priority: unless(object.priority === 0, object.priority),
             };
         case "overlay-tunnel":
+            if (object.ipsec !== undefined)
+                printing.note(
+                    "Its key is not on the host: write it here, and beside each peer the identity of its Host.",
+                );
             return {
                 ...{ network: variable(object.network), vni: object.vni, local: object.local, mtu: object.mtuBytes },
                 port: unless(object.port === 4789, object.port),
+                encryption: unless(object.ipsec === undefined, "ipsec"),
                 peers: object.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
             };
     }

@@ -16,6 +16,8 @@ import { describeDifference } from "./verify.js";
 
 export interface Observation {
     readonly world: World;
+    /** With the host's identity as it was found. */
+    readonly facts: HostFacts;
     /** What the kernel shows other than the object should have, in words; empty: nothing. "base" is what all objects share. */
     driftOf(key: string): readonly string[];
 }
@@ -70,6 +72,7 @@ export async function openHost(connection: Connection, meaning: Meaning): Promis
         }
         return {
             world,
+            facts: { ...facts, ...(session.manifest.identity && { identity: session.manifest.identity }) },
             driftOf(key) {
                 const wanted = meaning.itemsOf([key], key === "base" ? withExceptions(world) : world);
                 const files = [

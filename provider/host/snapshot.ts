@@ -1,6 +1,5 @@
 import { type ExceptionItem, exceptionType, lookForException } from "../kernel/exception.js";
 import { observedFiles } from "../kernel/file.js";
-import { parseIdentity } from "../kernel/identity.js";
 import type { Item } from "../kernel/item.js";
 import { normaliseParts } from "../kernel/nft.js";
 import { recoverScript } from "../kernel/restore.js";
@@ -262,11 +261,6 @@ function parseFdb(entries: readonly FdbJson[]): Set<string> {
     return new Set(sent.map((entry) => `${entry.ifname} ${entry.mac} ${entry.dst}`));
 }
 
-function parseXfrmSections(sections: ReadonlyMap<string, string>) {
-    const epoch = parseIdentity(sections.get("identity"))?.epoch ?? 0;
-    return parseXfrm(sections.get("xfrm states") ?? "", sections.get("xfrm policies") ?? "", epoch);
-}
-
 const linesOf = (body = "") => new Set(body.split("\n").filter((line) => line !== ""));
 
 export function parseSnapshot(stdout: string): Snapshot {
@@ -304,7 +298,9 @@ export function parseSnapshot(stdout: string): Snapshot {
         tables: new Map(families.map((family) => [family, parseTable(sections.get(`nft ${family}`))])),
         paths: linesOf(sections.get("paths")),
         exceptions: linesOf(sections.get("exceptions")),
-        ...(sections.has("xfrm states") ? { xfrm: parseXfrmSections(sections) } : {}),
+        ...(sections.has("xfrm states")
+            ? { xfrm: parseXfrm(sections.get("xfrm states") ?? "", sections.get("xfrm policies") ?? "") }
+            : {}),
         files: new Map(
             [...sections].flatMap(([name, body]) => (name.startsWith("file ") ? [[name.slice(5), body]] : [])),
         ),

@@ -5,8 +5,6 @@ export interface XfrmSnapshot {
     readonly states: readonly XfrmState[];
     /** One text each, with one blank between words. */
     readonly policies: readonly string[];
-    /** The host's own. */
-    readonly epoch: number;
 }
 
 export interface XfrmState {
@@ -24,7 +22,7 @@ const blocksOf = (text: string) =>
         .filter((block) => block.startsWith("src "));
 
 /** Of `ip xfrm state list nokeys` and `ip xfrm policy list`; associations of other kinds than ours are left out. */
-export function parseXfrm(states: string, policies: string, epoch: number): XfrmSnapshot {
+export function parseXfrm(states: string, policies: string): XfrmSnapshot {
     const esp = /^src (\S+) dst (\S+) proto esp spi 0x(\w+) reqid (\d+) mode transport .*flag (?:\S+ )*esn /;
     return {
         states: blocksOf(states).flatMap((block) => {
@@ -33,6 +31,5 @@ export function parseXfrm(states: string, policies: string, epoch: number): Xfrm
             return [{ source, destination, spi: `0x${spi}`, reqid: Number(reqid) }];
         }),
         policies: blocksOf(policies).map((block) => `${block} `),
-        epoch,
     };
 }

@@ -21,8 +21,6 @@ export interface XfrmSendItem {
     readonly source: string;
     readonly destination: string;
     readonly reqid: number;
-    /** The host's own epoch, where its kept keys begin. */
-    readonly epoch: number;
 }
 
 /** The associations that a host receives by: one for each epoch that the sender may be in. */
@@ -146,11 +144,8 @@ export const xfrmSendType: ItemType<XfrmSendItem> = {
     parents: () => [],
     claims: ({ source }) => [cipherOf(source)],
     add: (item) => [xfrm("send", ...pairOf(item), spiOf(item.reqid, 0))],
-    // The keys that are kept for it are others; the one in use stays.
-    change: (_from, to) => xfrmSendType.add(to),
     remove: (item) => [xfrm("delete", ...pairOf(item))],
-    observe: (item, snapshot) =>
-        isThere(item, undefined, snapshot) ? { ...item, epoch: snapshot.xfrm?.epoch ?? 0 } : undefined,
+    observe: (item, snapshot) => (isThere(item, undefined, snapshot) ? item : undefined),
 };
 
 export const xfrmReceiveType: ItemType<XfrmReceiveItem> = {

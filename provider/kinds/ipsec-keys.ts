@@ -2,8 +2,9 @@ import { z } from "zod";
 import { epochsFrom, firstReqid, reqidBits } from "../kernel/xfrm.js";
 import type { Derive } from "../model/derive.js";
 import type { HostIdentity } from "../model/identity.js";
-import type { PeerAssociations } from "../model/object.js";
+import type { OverlayTunnelObject, PeerAssociations } from "../model/object.js";
 import { Refusal } from "../model/refusal.js";
+import type { HostFacts } from "../model/world.js";
 import { known } from "./schema.js";
 import { unknown } from "./unknown.js";
 
@@ -109,6 +110,15 @@ export function associate(
             "two of its associations would have one number. Take another key: the numbers follow from it.",
         );
     return all;
+}
+
+/** Keys that the host has outlived, or that another identity of it was the base of. */
+export function keyDrift({ ipsec }: OverlayTunnelObject, { identity }: HostFacts): string[] {
+    if (ipsec === undefined || identity === undefined) return [];
+    if (ipsec.id !== identity.id) return ["its keys are made of another identity than the host has now"];
+    return ipsec.epoch === identity.epoch
+        ? []
+        : [`its keys begin with epoch ${ipsec.epoch}, and the host is in epoch ${identity.epoch}`];
 }
 
 /** The lines of the file with the tunnel's keys: from and to which address, number, epoch, key and salt in hex. */

@@ -9,7 +9,7 @@ import { hostTarget, type NetworkObject, type OverlayTunnelObject, type TunnelPe
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
-import { associate, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
+import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
 import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
@@ -180,7 +180,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
                 context,
             ),
             ...chooseMtu(inputs.mtu, inputs.peers, inputs.encryption ?? "none", context.facts),
-            ...(isIpsec && identity !== undefined ? { ipsec: { epoch: identity.epoch } } : {}),
+            ...(isIpsec && identity !== undefined ? { ipsec: { id: identity.id, epoch: identity.epoch } } : {}),
         };
         refuseMixture(object, context.world);
         return object;
@@ -232,6 +232,9 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     },
 
     dependents: () => [],
-    driftOfFacts: (object, facts) => mtuDrift(object, object.ipsec === undefined ? "none" : "ipsec", facts),
+    driftOfFacts: (object, facts) => [
+        ...mtuDrift(object, object.ipsec === undefined ? "none" : "ipsec", facts),
+        ...keyDrift(object, facts),
+    ],
     outputs: (object) => ({ interfaceName: object.key, local: object.local, mtu: object.mtuBytes }),
 };

@@ -55,9 +55,7 @@ const associationsOf = (tunnel: Tunnel, address: string): readonly PeerAssociati
 /** Of all tunnels that share the way to the peer, in an order that is the same for each of them. */
 function sharedAssociations(tunnel: Tunnel, { underlayAddress }: TunnelPeer, others: readonly Tunnel[]) {
     const sorted = [tunnel, ...others].sort((a, b) => (a.key < b.key ? -1 : 1));
-    return sorted.flatMap((each) =>
-        associationsOf(each, underlayAddress).map((found) => ({ ...found, own: each.ipsec?.epoch ?? 0 })),
-    );
+    return sorted.flatMap((each) => associationsOf(each, underlayAddress));
 }
 
 /** The first secret of the first tunnel that all of them know: while one is changed after the other, both ends have it. */
@@ -77,7 +75,6 @@ export function ipsecItems(tunnel: Tunnel, world: World): Item[] {
         const reqid = sendingReqid(tunnel, peer, world);
         const numbers = new Map(all.flatMap(({ reqids }) => reqids.map((each) => [each.send, each])));
         const epochs = epochsFrom(Math.max(...all.map(({ epoch }) => epoch)));
-        const epoch = Math.max(...all.map(({ own }) => own));
         const set = isIpv6(remote) ? "encrypted_peers6" : "encrypted_peers";
         const [out, back] = [
             { source: local, destination: remote },
@@ -89,7 +86,7 @@ export function ipsecItems(tunnel: Tunnel, world: World): Item[] {
             { type: "xfrm-policy", direction: "in", ...back, port },
             ...[...numbers.values()].flatMap(({ send, receive }): Item[] => [
                 { type: "xfrm-receive", ...back, reqid: receive, epochs },
-                { type: "xfrm-send", ...out, reqid: send, epoch },
+                { type: "xfrm-send", ...out, reqid: send },
             ]),
         ];
     });

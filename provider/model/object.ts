@@ -221,7 +221,8 @@ export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
     readonly isMtuGiven?: true;
     /** With encryption "ipsec"; its keys are in a file of their own. */
     readonly ipsec?: {
-        /** The host's own epoch when they were made. */
+        /** The host's own identity, of which they are made, and the epoch that those it sends by begin with. */
+        readonly id: string;
         readonly epoch: number;
     };
 }

@@ -150,11 +150,11 @@ const cases: Cases = {
     "xfrm-send": {
         item: {
             ...{ type: "xfrm-send", source: "192.0.2.10", destination: "192.0.2.20" },
-            ...{ reqid: 0x80000010, epoch: 3 },
+            reqid: 0x80000010,
         },
         add: ["xfrm send 192.0.2.10 192.0.2.20 2147483664 0x80000010"],
         remove: ["xfrm delete 192.0.2.10 192.0.2.20 2147483664"],
-        changes: [{ to: { epoch: 4 }, lines: ["xfrm send 192.0.2.10 192.0.2.20 2147483664 0x80000010"] }],
+        changes: [{ to: { source: "192.0.2.11" }, lines: "anew" }],
     },
     "xfrm-receive": {
         item: {

@@ -157,6 +157,21 @@ test("ipsec: a boot of the peer slides its window, one of the host itself touche
     ]);
 });
 
+test("ipsec: keys that the host has outlived, or that are of another identity, are told", () => {
+    const object = end("left").objects.get(key);
+    if (object === undefined) throw new Error("no tunnel");
+    const told = (identity: Partial<typeof identities.left>) =>
+        objectKinds["overlay-tunnel"].driftOfFacts?.(object, {
+            ...factsOf("left"),
+            identity: { ...identities.left, ...identity },
+        });
+    expect([told({}), told({ epoch: 5 }), told({ id: "9".repeat(32) })]).toEqual([
+        [],
+        ["its keys begin with epoch 3, and the host is in epoch 5"],
+        ["its keys are made of another identity than the host has now"],
+    ]);
+});
+
 /** A second segment of the host on the same port. */
 function second(args: Args): World {
     const world = network(end("left"), "other", "172.26.0.0/24", { ipRange: "172.26.0.0/25" });

@@ -53,12 +53,16 @@ test("owner: children of one component may depend on each other", async () => {
 
 test("connection: is one secret everywhere, and so is the key of a tunnel", async () => {
     const { tunnel, ...others } = makeWorld();
+    const { network } = others;
     for (const resource of [tunnel, ...Object.values(others)]) {
         expect(await pulumi.isSecret(resource.connection)).toBe(true);
         expect(await settledOf(resource.connection)).toEqual(connection);
     }
     expect(await pulumi.isSecret(tunnel.key)).toBe(true);
     expect(await pulumi.isSecret(tunnel.vni)).toBe(false);
+    const key = [pulumi.output("new"), "old"];
+    const changing = new linuxnet.OverlayTunnel("changing", { network, vni: 7, encryption: "ipsec", key });
+    expect(await pulumi.isSecret(changing.key)).toBe(true);
 });
 
 test("inputs: arguments go as they were written, undefined ones and outputs not at all", async () => {
