@@ -82,6 +82,8 @@ function titleOf(item: Item): string {
             return `route to ${item.to} in table ${item.table}${at(item.netns)}`;
         case "rule":
             return `rule from ${item.from} lookup ${item.table}${at(item.netns)}`;
+        case "reply-rule":
+            return `rule iif ${item.from} fwmark 0x${item.mark.toString(16)} lookup ${item.mark}`;
         case "neighbour":
             return `neighbour ${item.address} on ${item.dev}`;
         case "fdb":

@@ -45,6 +45,12 @@ export function ownAddresses(network: NetworkObject, world: World): Item[] {
     });
 }
 
+/**
+ * Where an interface has no address at all, even loose rp_filter takes strict sources only (fib_validate_source). One that
+ * never changes, because with its last address the kernel drops an interface's routes and neighbours: the dummy of RFC 7600.
+ */
+const anyAddress = "192.0.0.8/32";
+
 /** Who is behind a tunnel, and how answers go back through whom they are for. */
 export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, isAddressed: boolean): Item[] {
     const dev = tunnel.key;
@@ -57,10 +63,7 @@ export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, 
     });
     return [
         element("tunnels", [dev]),
-        // Where an interface has no address at all, even loose rp_filter takes strict sources only (fib_validate_source).
-        ...(isAddressed
-            ? [{ type: "address", dev, link: `link ${dev}`, address: `${network.gateway}/32` } as const]
-            : []),
+        ...(isAddressed ? [{ type: "address", dev, link: `link ${dev}`, address: anyAddress } as const] : []),
         element("tunnel_gateways", [dev], network.gateway),
         ...(network.ipv6 === undefined ? [] : [element("tunnel_gateways6", [dev], network.ipv6.gateway)]),
         ...tunnel.peers.flatMap((peer): Item[] => {

@@ -193,6 +193,31 @@ test("port: targets on several hosts take turns by weight, and policies judge wh
     expect(await udp.next()).toContain("web to");
 });
 
+test.each(["masquerade", "keep"])(
+    "port: isolated endpoints of another host are published too, sourceAddress %s",
+    async (sourceAddress) => {
+        const [a, b] = ends;
+        const options = { prefix: "10.91", name: "isolated", network: { isolateEndpoints: true }, tunnel: { vni: 91 } };
+        const isolated = await laySegment([a.machine, b.machine], [["left"], ["right"]], options);
+        const [left, right] = isolated as [End, End];
+        await using _left = left.stack;
+        await using _right = right.stack;
+        const target = right.joined["right"] as Joined;
+        await using _server = await serve(target.place, "right", "tcp:80");
+        const ports = { hostPort: 8082, targetPort: 80, sourceAddress };
+        await using _mapping = await left.stack.portMapping("right", {
+            target: seen(target.endpoint),
+            publishOn: left.stack.host,
+            ...ports,
+        });
+        const published = `tcp ${a.machine.address}:8082`;
+        const who = sourceAddress === "keep" ? bed.client.address : "10.91.1.1";
+        expect(await ask({ machine: bed.client }, published)).toEqual({ [published]: `right to ${who}` });
+        const direct = { [`tcp ${target.address}:80`]: "nothing" };
+        expect(await answersTo((left.joined["left"] as Joined).place, direct)).toEqual(direct);
+    },
+);
+
 test("a host of the segment speaks over it as itself, its endpoints and those outside only", async () => {
     const [a, b] = ends;
     const db = at("db");

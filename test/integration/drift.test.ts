@@ -436,6 +436,11 @@ const damages: Damage[] = [
         drift: { tunnel: ["route to 172.21.0.128/31 in table main is missing"] },
     },
     {
+        title: "a tunnel's way back to a peer is gone",
+        command: "ip rule del priority 1080",
+        drift: { tunnel: ["rule iif {BACK} fwmark 0x4c4e0001 lookup 1280180225 is missing"] },
+    },
+    {
         title: "a sandbox's way to its segment is gone",
         command: "ip -n {OTHER} route del 172.21.0.128/25",
         drift: { otherBack: ["route to 172.21.0.128/25 in table main in {OTHER} is missing"] },

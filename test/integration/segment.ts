@@ -17,6 +17,8 @@ export interface End {
 export interface SegmentOptions {
     /** The first two bytes of the subnet, a /16; host n has the n-th /24 of it. */
     readonly prefix: string;
+    /** Of the stack on each host. @default "dev" */
+    readonly name?: string;
     readonly network?: object;
     readonly tunnel?: object;
 }
@@ -25,12 +27,12 @@ export interface SegmentOptions {
 export function laySegment(
     machines: readonly LabHost[],
     names: readonly (readonly string[])[],
-    { prefix, network: ofNetwork = {}, tunnel: ofTunnel = {} }: SegmentOptions,
+    { prefix, name = "dev", network: ofNetwork = {}, tunnel: ofTunnel = {} }: SegmentOptions,
 ): Promise<End[]> {
     const rangeOf = (i: number) => `${prefix}.${i + 1}.0/24`;
     return Promise.all(
         machines.map(async (machine, own) => {
-            const stack = await openStack(machine);
+            const stack = await openStack(machine, { name });
             const range = { ipRange: rangeOf(own), gateway: `${prefix}.${own + 1}.1` };
             const network = await stack.network("mesh", { subnet: `${prefix}.0.0/16`, ...range, ...ofNetwork });
             const joined: Record<string, Joined> = {};
