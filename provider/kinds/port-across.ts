@@ -60,14 +60,22 @@ export function segmentOf(addresses: readonly string[], world: World): NetworkOb
         );
 }
 
-/** @throws Refusal when nothing leads there */
+/** @throws Refusal when nothing leads there, or not with the clients' addresses */
 export function refuseWithoutSegment(
     addresses: readonly string[],
     at: string,
+    isKept: boolean,
     { world }: BuildContext<PortMappingObject>,
 ): void {
     const network = segmentOf(addresses, world);
     refuseInternal(network, at);
+    // WireGuard takes from a peer what is of the peer's range only (allowed-ips).
+    if (isKept && world.tunnelsOf(network?.key ?? "").some((tunnel) => "wireguard" in tunnel)) {
+        throw new Refusal(
+            `${at} is behind a tunnel with encryption "wireguard", which carries no other sources than its hosts' and endpoints'. ` +
+                'Leave sourceAddress "keep" out, or use "ipsec".',
+        );
+    }
     if (network !== undefined) return;
     throw new Refusal(
         `${at} (${addresses.join(", ")}) is on another host, and no segment joins this one to it. Publish on a host of its ` +

@@ -96,13 +96,18 @@ interface MappingInputs {
 type Context = BuildContext<PortMappingObject>;
 
 /** @throws Refusal when it cannot be published */
-function findTarget(target: TargetInputs, at: string, context: Context): Pick<PortTarget, "endpoint" | "addresses"> {
+function findTarget(
+    target: TargetInputs,
+    at: string,
+    isKept: boolean,
+    context: Context,
+): Pick<PortTarget, "endpoint" | "addresses"> {
     const { world, facts } = context;
     const located = locate(endpointOf(target), facts.machineId);
     if ("problem" in located) throw new Refusal(`${at} ${located.problem}`);
     const { id, addresses } = located.value as FarRef;
     if (addresses !== undefined) {
-        refuseWithoutSegment(addresses, at, context);
+        refuseWithoutSegment(addresses, at, isKept, context);
         return { endpoint: id, addresses };
     }
     const { key } = parseId(id);
@@ -149,7 +154,12 @@ function buildTargets(
 ): { first: PortRange | undefined; targets: PortTarget[] } {
     const all = inputs.target.map((target, i) => {
         const at = inputs.target.length === 1 ? "target" : `target[${i}]`;
-        return { at, found: findTarget(target, at, context), range: targetPortOf(target, inputs), target };
+        return {
+            at,
+            found: findTarget(target, at, inputs.sourceAddress === "keep", context),
+            range: targetPortOf(target, inputs),
+            target,
+        };
     });
     const first = all[0]?.range;
     const targets = all.map(({ at, found, range, target }, i): PortTarget => {

@@ -243,6 +243,19 @@ refuses("port-mapping", "across", [
     ],
 ]);
 
+const tunnelOver = before().objects.get("ltt0") as object;
+refuses(
+    "port-mapping",
+    "kept",
+    [
+        [
+            { target: far(["172.25.1.2"]), hostPort: 81, sourceAddress: "keep" },
+            'target is behind a tunnel with encryption "wireguard", which carries no other sources than its hosts\' and endpoints\'. Leave sourceAddress "keep" out, or use "ipsec".',
+        ],
+    ],
+    before().with(new Map([["ltt0", { ...tunnelOver, wireguard: { publicKey: "x" } } as never]])),
+);
+
 refuses("firewall-policy", "across", [
     [
         { target, ingress: [{ action: "allow", from: ["any", far(["172.25.1.2", "fd00:25::2"])] }] },
