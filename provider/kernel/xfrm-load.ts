@@ -38,7 +38,10 @@ export const loadAssociations = `load_associations() (
         $1 == "delete" {
             n = split(pair in there ? there[pair] : "", spi, " ")
             if (n == 0) print ""
-            for (i = 1; i <= n; i++) if ($5 == "" || $5 == spi[i]) print "xfrm state delete src " $2 " dst " $3 " proto esp spi " spi[i]
+            for (i = 1; i <= n; i++) if ($5 == "" || $5 == spi[i]) {
+                print "xfrm state delete src " $2 " dst " $3 " proto esp spi " spi[i]
+                delete there[pair " " spi[i]]
+            }
             next
         }
         ($1 == "send" ? pair : pair " " $5) in there { print ""; next }
