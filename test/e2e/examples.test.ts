@@ -1,6 +1,6 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { listeningPorts } from "../../demo/expected.js";
@@ -10,25 +10,25 @@ import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
 import { makeThrowawayHost, type Place } from "../../demo/place.js";
 import { quoteWord } from "../../demo/runtime.js";
 import { startServers } from "../../demo/servers.js";
-import { createStack, type Stack } from "../../demo/stack.js";
-import { describeWay, type Way } from "../../demo/way.js";
+import type { Way } from "../../demo/way.js";
 import { createLab, snapshotHost } from "../../lab/index.js";
+import { configureHosts, examples, inWords, repository, upTwice, withStack } from "./example-stack.js";
 import { scan, tcpPorts } from "./scan.js";
-
-const repository = resolve(__dirname, "../..");
-const examples = join(repository, "examples");
 
 type Addresses = Readonly<Record<string, string>>;
 
 describe("examples", () => {
-    test.each(["quickstart", "production", "two-hosts", "microservices"])("%s: passes the compiler", async (name) => {
-        const tsc = join(repository, "node_modules/typescript/bin/tsc");
-        const { exitCode, all } = await execa(process.execPath, [tsc, "-p", join(examples, name)], {
-            all: true,
-            reject: false,
-        });
-        expect({ exitCode, all }).toEqual({ exitCode: 0, all: "" });
-    });
+    test.each(["quickstart", "production", "two-hosts", "multi-tier-overlay", "microservices"])(
+        "%s: passes the compiler",
+        async (name) => {
+            const tsc = join(repository, "node_modules/typescript/bin/tsc");
+            const { exitCode, all } = await execa(process.execPath, [tsc, "-p", join(examples, name)], {
+                all: true,
+                reject: false,
+            });
+            expect({ exitCode, all }).toEqual({ exitCode: 0, all: "" });
+        },
+    );
 
     test("quickstart: what listens in the sandbox answers on the host's port", async () => {
         await using place = await makeThrowawayHost();
@@ -68,19 +68,7 @@ describe("examples", () => {
         await using lab = await createLab({ hosts: 2 });
         const [west, east] = lab.hosts;
         const before = await Promise.all(lab.hosts.map(snapshotHost));
-        const configure = (folder: string) => {
-            const entries = Object.entries({ west, east }).flatMap(([name, { connection }]) => {
-                const keyFile = join(folder, `${name}.key`);
-                writeFileSync(keyFile, connection.privateKey, { mode: 0o600 });
-                return [
-                    [`linuxnet:hosts.${name}.host`, connection.host],
-                    [`linuxnet:hosts.${name}.hostKey`, connection.hostKey],
-                    [`linuxnet:hosts.${name}.privateKeyFile`, keyFile],
-                ];
-            });
-            return Object.fromEntries(entries);
-        };
-        await withStack("two-hosts", configure, async (stack) => {
+        await withStack("two-hosts", configureHosts({ west, east }), async (stack) => {
             const { addresses, namespaces } = await upTwice<{ addresses: Addresses; namespaces: Addresses }>(stack);
             const [onWest, onEast] = [labMachine(west), labMachine(east)];
             const machines: Record<string, Machine> = { web: onWest, worker: onEast, queue: onEast };
@@ -150,30 +138,6 @@ describe("examples", () => {
     });
 });
 
-/** Runs an example's program through the engine, and destroys what it made, whatever happens. */
-async function withStack(
-    example: string,
-    configure: Parameters<typeof createStack>[1],
-    use: (stack: Stack) => Promise<void>,
-): Promise<void> {
-    // "." is the repository itself: its Pulumi.yaml is the production layout.
-    const stack = await createStack(example === "." ? repository : join(examples, example), configure);
-    try {
-        await use(stack);
-    } finally {
-        await stack.destroy();
-        stack.remove();
-    }
-}
-
-/** Brings it up; after that neither the program nor the hosts have anything to change. */
-async function upTwice<Outputs>(stack: Stack): Promise<Outputs> {
-    await stack.up();
-    await stack.previewNothing();
-    await stack.refreshNothing();
-    return (await stack.outputs()) as Outputs;
-}
-
 /** Every port of every address, tried from outside: what is published is found, and the host's own sshd; nothing else. */
 async function expectPublishedOnly(place: Place, { addresses, namespaces }: LayoutOutputs): Promise<void> {
     const gateways = [0, 1, 2, 3].map((i) => `172.2${i}.0.1`);
@@ -208,10 +172,6 @@ async function startUdpControl(host: Machine): Promise<AsyncDisposable> {
     const started = await host.start([`python3 -c ${quoteWord([...lines, answer].join("\n"))}`]);
     await started.waitFor(/ready/);
     return started;
-}
-
-function inWords(ways: readonly Way[]): string[] {
-    return ways.map(describeWay).sort();
 }
 
 /** A copy of an example outside the repository, with a piece of the program left out. */

@@ -1,7 +1,7 @@
 import type { World } from "../../../provider/model/world.js";
 import { type Args, empty, endpoint, host, network, put, ref, sandbox } from "./build.js";
 
-/** What the programs in examples/ declare on a host, resource by resource; of two hosts the first. */
+/** What the programs in examples/ declare on a host, resource by resource; of several hosts the first. */
 export const exampleWorlds: Readonly<Record<string, () => World>> = {
     quickstart() {
         let world = put(empty, "network", "network", { host });
@@ -18,6 +18,7 @@ export const exampleWorlds: Readonly<Record<string, () => World>> = {
         world = endpoint(sandbox(world, "web"), "web", "shared");
         return put(world, "port-mapping", "http", { target: on("web", "shared"), hostPort: 8080, targetPort: 80 });
     },
+    "multi-tier-overlay": multiTierOverlay,
     production,
     microservices,
 };
@@ -85,6 +86,42 @@ function production(): World {
             target: ref("sandbox", "alertmanager"),
             ingress: [allow([prometheus("monitoring"), on("grafana", "monitoring")], 9093)],
         },
+        grafana: { target: ref("sandbox", "grafana"), ingress: [allow("any", 3000)] },
+    };
+    for (const [name, args] of Object.entries(policies)) world = put(world, "firewall-policy", name, args);
+    return world;
+}
+
+/** Of the three hosts the edge; unencrypted. */
+function multiTierOverlay(): World {
+    let world = empty;
+    const segments = { frontend: 20, backend: 21, database: 22, monitoring: 23 };
+    for (const [name, number] of Object.entries(segments)) {
+        const internal = name === "database";
+        world = network(world, name, `10.${number}.0.0/16`, { ipRange: `10.${number}.0.0/24`, internal });
+        world = put(world, "overlay-tunnel", name, {
+            ...{ network: ref("network", name), vni: number, port: 4800 + number },
+            peers: [1, 2].map((i) => ({ underlayAddress: `192.0.2.${20 + i}`, ipRange: `10.${number}.${i}.0/24` })),
+        });
+    }
+    const here = {
+        "nginx-backup": { frontend: { gatewayPriority: 1 }, backend: {} },
+        prometheus: { backend: {}, monitoring: {} },
+        grafana: { frontend: {}, monitoring: {} },
+    };
+    for (const [name, attachments] of Object.entries(here)) {
+        world = sandbox(world, name);
+        for (const [each, args] of Object.entries(attachments)) world = endpoint(world, name, each, args);
+    }
+    const nginx = { ...ref("endpoint", "nginx-frontend", "m2"), addresses: ["10.20.1.0"] };
+    world = put(world, "port-mapping", "http", { target: nginx, hostPort: 80, targetPort: 80 });
+    world = put(world, "port-mapping", "dashboards", {
+        ...{ target: on("grafana", "frontend"), hostPort: 3000, targetPort: 3000 },
+    });
+    const policies: Readonly<Record<string, Args>> = {
+        web: { target: on("nginx-backup", "frontend"), ingress: [allow("any", 80)] },
+        "web-metrics": { target: on("nginx-backup", "backend"), ingress: [allow(on("prometheus", "backend"), 9113)] },
+        prometheus: { target: ref("sandbox", "prometheus"), ingress: [allow(on("grafana", "monitoring"), 9090)] },
         grafana: { target: ref("sandbox", "grafana"), ingress: [allow("any", 3000)] },
     };
     for (const [name, args] of Object.entries(policies)) world = put(world, "firewall-policy", name, args);

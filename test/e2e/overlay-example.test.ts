@@ -1,0 +1,9 @@
+import { test } from "vitest";
+import { createLab } from "../../lab/index.js";
+import { expectTiers } from "./multi-tier-overlay.js";
+
+test("multi-tier-overlay: over three hosts everybody reaches what is intended, and nothing else", async () => {
+    await using lab = await createLab({ hosts: 3 });
+    // This machine's kernel may have no cipher: what encryption does is shown in virtual machines (test/vm/ipsec.test.ts).
+    await expectTiers(lab, { "linuxnet-multi-tier-overlay:encryption": "none" });
+});
