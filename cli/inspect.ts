@@ -104,7 +104,7 @@ function tablesOf(all: Inventory) {
         },
         {
             title: "Overlay tunnels",
-            head: ["STACK", "NAME", "NETWORK", "VNI", "LOCAL", "MTU", "DEVICE", "PEERS"],
+            head: ["STACK", "NAME", "NETWORK", "VNI", "LOCAL", "MTU", "ENCRYPTION", "DEVICE", "PEERS"],
             rows: all.tunnels.map((tunnel) => [
                 tunnel.stack,
                 tunnel.name,
@@ -112,6 +112,7 @@ function tablesOf(all: Inventory) {
                 String(tunnel.vni),
                 `${tunnel.local}:${tunnel.port}`,
                 String(tunnel.mtu),
+                tunnel.encryption,
                 tunnel.kernelName,
                 list(tunnel.peers.map((peer) => `${peer.underlayAddress} (${peer.ipRange})`)),
             ]),

@@ -1,6 +1,6 @@
 import { effectiveMtu } from "../provider/kinds/network.js";
 import { targetRange } from "../provider/kinds/port-items.js";
-import { targetsOf } from "../provider/model/object.js";
+import { encryptionOf, targetsOf } from "../provider/model/object.js";
 import { formatPortRange } from "../provider/model/port-range.js";
 import type { World } from "../provider/model/world.js";
 import { type Counters, countsOf } from "./counters.js";
@@ -83,6 +83,7 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             local: tunnel.local,
             port: tunnel.port,
             mtu: tunnel.mtuBytes,
+            encryption: encryptionOf(tunnel),
             peers: tunnel.peers,
         })),
     };

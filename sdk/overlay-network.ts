@@ -31,6 +31,8 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
     port?: pulumi.Input<number>;
     /** In place. @default "none" */
     encryption?: pulumi.Input<Encryption>;
+    /** As `TunnelPeerArgs.keepAliveMs`, of every host to every other one: for hosts behind NAT. In place. @default never */
+    keepAliveMs?: pulumi.Input<number>;
     /** Secret shared by all hosts, or several while it is changed: see OverlayTunnel. Required for "ipsec". In place. */
     key?: Many<string>;
     /** No way in or out. In place. @default false */
@@ -72,7 +74,17 @@ export class OverlayNetwork extends pulumi.ComponentResource {
         Object.defineProperty(this, "__linuxnet", { value: { kind: "overlay-network", name } });
 
         // What is left over goes to the networks, so that their check refuses a misspelt argument.
-        const { hosts: _hosts, prefixPerHost, ranges: given, vni, port, encryption, key, ...ofNetwork } = args;
+        const {
+            hosts: _hosts,
+            prefixPerHost,
+            ranges: given,
+            vni,
+            port,
+            encryption,
+            key,
+            keepAliveMs,
+            ...ofNetwork
+        } = args;
         const ofTunnel = { vni, port, encryption, key, mtu: args.mtu, labels: args.labels };
         const names = hosts.map(([hostName]) => hostName);
         const request = { segment: name, hosts: names, subnet: args.subnet, prefixPerHost, given };
@@ -91,6 +103,7 @@ export class OverlayNetwork extends pulumi.ComponentResource {
                     underlayAddress: peer.underlayAddress,
                     ipRange: range(peerName, "ipRange"),
                     identity: peer.identity,
+                    ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
                 }));
             const tunnel = new OverlayTunnel(child, { ...ofTunnel, network, peers } as OverlayTunnelArgs, {
                 parent: this,

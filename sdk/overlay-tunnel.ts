@@ -58,6 +58,11 @@ export interface TunnelPeerArgs {
     host?: Ref<Host>;
     /** Its Host's output `identity`; required for encryption. */
     identity?: pulumi.Input<HostIdentity | undefined>;
+    /**
+     * Only with encryption "wireguard": something is sent to it at least this often, in milliseconds (whole seconds), so that
+     * a NAT between this host and the peer lets the peer's packets in. 25000 suits most. @default never
+     */
+    keepAliveMs?: pulumi.Input<number>;
 }
 
 export interface RemoteEndpointArgs {
@@ -77,7 +82,8 @@ export interface TunnelPeerValue {
     readonly underlayAddress: string;
     readonly ipRange?: string | string[];
     /** Only with encryption. */
-    readonly identity?: HostIdentity;
+    readonly identity?: Partial<HostIdentity>;
+    readonly keepAliveMs?: number;
 }
 
 const definition = {
@@ -116,9 +122,9 @@ export class OverlayTunnel extends LinuxnetResource<"overlay-tunnel"> {
     /** Largest packet in bytes, as it is on the host. */
     declare readonly mtu: pulumi.Output<number>;
 
-    /** The VXLAN interface on the host. */
+    /** The VXLAN or WireGuard interface on the host. */
     declare readonly interfaceName: pulumi.Output<string>;
-    /** This end's WireGuard key; undefined without. */
+    /** This end's WireGuard key, in base64; undefined without. */
     declare readonly publicKey: pulumi.Output<string | undefined>;
 
     constructor(name: string, args: OverlayTunnelArgs, opts?: ResourceOptions) {

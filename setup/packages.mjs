@@ -61,6 +61,8 @@ export const TEST_TOOLS = [
     }),
     same(["iptables-nft", "iptables-save"], "iptables", { dnf: "iptables-nft" }),
     same(["ufw"], "ufw", { service: "ufw" }),
+    // Keys of hosts' identities, and segments encrypted with them.
+    same(["wg"], "wireguard-tools"),
 ];
 
 /** What virtual machines take: qemu, and a kernel to boot. @type {Tool[]} */

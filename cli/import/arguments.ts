@@ -2,6 +2,7 @@ import { defaultGateway } from "../../provider/kinds/network.js";
 import { macOfIpv4 } from "../../provider/model/mac.js";
 import {
     type Binding,
+    encryptionOf,
     type HostObject,
     type Peer,
     type PolicyRule,
@@ -178,8 +179,17 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
             return {
                 ...{ network: variable(object.network), vni: object.vni, local: object.local, mtu: object.mtuBytes },
                 port: unless(object.port === 4789, object.port),
-                encryption: unless(object.ipsec === undefined, "ipsec"),
-                peers: object.peers.map(({ underlayAddress, ipRange }) => ({ underlayAddress, ipRange })),
+                encryption: unless(encryptionOf(object) === "none", encryptionOf(object)),
+                peers: object.peers.map(({ underlayAddress, ipRange, wireguard }) => ({
+                    underlayAddress,
+                    ipRange,
+                    ...(wireguard === undefined
+                        ? {}
+                        : {
+                              identity: { wireguardPublicKey: wireguard.publicKey },
+                              keepAliveMs: wireguard.keepAliveMs,
+                          }),
+                })),
             };
     }
 }

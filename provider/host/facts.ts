@@ -72,6 +72,9 @@ for f in /proc/sys/net/ipv4/conf/*/forwarding; do
     f=\${f#/proc/sys/net/ipv4/conf/}
     echo "\${f%/forwarding} $v"
 done
+echo '@@ redirects'
+read -r v </proc/sys/net/ipv4/conf/all/send_redirects
+echo "$v"
 ${ipv6FactsScript}
 ${otherFirewallsScript}
 echo '@@ client ports'
@@ -189,6 +192,7 @@ export function parseFacts(stdout: string): HostFacts {
         routes,
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
         ...(ipv6 === undefined ? {} : { ipv6 }),
+        sendsRedirects: (sections.get("redirects") ?? "").trim() === "1",
         isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
         ...(clientPorts === undefined ? {} : { clientPorts }),
         hasNetnsDirectory: paths.includes("/run/netns"),

@@ -1,4 +1,5 @@
 import type { Line } from "../kernel/line.js";
+import { mergeSets } from "../kernel/wireguard.js";
 import { loadAssociations } from "../kernel/xfrm-load.js";
 import { isIpv6, parseIpv6 } from "../model/ipv6.js";
 
@@ -35,6 +36,7 @@ export function renderKept(line: Line): string | undefined {
         case "nft":
         case "sysctl":
         case "xfrm":
+        case "wg":
             return `${at} ${line.args.join(" ")}`;
         case "command":
             return `${at} ${line.args.map(quote).join(" ")}`;
@@ -157,6 +159,10 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
         case "xfrm": {
             const batch = hereDocument(lines.map((line) => line.args.join(" ")));
             return `${loadAssociations}load_associations '${flag.trim()}' ${batch}`.replace("%TAIL%", () => ` ${tail}`);
+        }
+        case "wg": {
+            const sets = mergeSets(lines.map(({ args }) => args)).map((words) => words.map(quote).join(" "));
+            return `{ ${sets.join(force ? "; " : " && ")}; } </dev/null ${tail}\n`;
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

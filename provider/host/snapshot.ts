@@ -14,6 +14,7 @@ import type {
     Snapshot,
     TableSnapshot,
 } from "../kernel/snapshot.js";
+import { lookAtWireguard, parseWireguard } from "../kernel/wireguard.js";
 import { parseXfrm } from "../kernel/xfrm-show.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { fragmentPath, keyPath, manifestDirectory, printManifest, runDirectory } from "./manifest.js";
@@ -46,7 +47,7 @@ const keysOf = (keys: readonly string[]) => keys.map(quote).join(" ");
 /** The host's own routes may be very many; the kernel picks those that are ours, of both families. */
 const ownRoutes = `route show table all proto ${ownProtocol}`;
 
-const isOwnRoute = (item: Item) => item.type === "route" && item.netns === undefined;
+const isOwnRoute = (item: Item) => item.type === "barrier" || (item.type === "route" && item.netns === undefined);
 
 const namespaceShows = ["addr show", "route show table all type unicast", "rule show"];
 /** Of all families but rules, which are shown for one. */
@@ -116,6 +117,7 @@ export function readBackLines(items: readonly Item[], { tool, netns }: Pick<Grou
     if (netns !== undefined) return namespaceShows;
     const names = items.flatMap((item) => {
         if (item.type === "bridge" || item.type === "veth" || item.type === "vxlan") return [item.name];
+        if (item.type === "wireguard") return [item.name];
         return item.type === "address" && item.netns === undefined ? [item.dev] : [];
     });
     const shows = [...new Set(names)].map((name) => `addr show dev ${name}`);
@@ -177,6 +179,7 @@ export function snapshotScript(items: readonly Item[]): string {
                   ...["echo '@@ xfrm policies'", "ip xfrm policy list"],
               ]
             : []),
+        ...(items.some(({ type }) => type === "wireguard") ? lookAtWireguard : []),
         ...(hostKeys.length > 0 ? ["echo '@@ sysctl '", `read_sysctls ${keysOf(hostKeys)}`] : []),
         ...families.flatMap((family) => [
             `echo '@@ nft ${family}'`,
@@ -301,6 +304,7 @@ export function parseSnapshot(stdout: string): Snapshot {
         ...(sections.has("xfrm states")
             ? { xfrm: parseXfrm(sections.get("xfrm states") ?? "", sections.get("xfrm policies") ?? "") }
             : {}),
+        wireguard: parseWireguard(sections.get("wireguard") ?? ""),
         files: new Map(
             [...sections].flatMap(([name, body]) => (name.startsWith("file ") ? [[name.slice(5), body]] : [])),
         ),

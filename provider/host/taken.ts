@@ -26,9 +26,10 @@ export function refuseListeners(listeners: ReturnType<typeof parseListeners>, it
                     isInTheWay(listener, claim.address),
             );
             if (holder === undefined) continue;
+            const { argument = "hostPort" } = claim;
             throw new Refusal(
                 `host port ${claim.port}/${claim.protocol} is in use by ${holder.process}, which listens on ${holder.address}. ` +
-                    "Choose another hostPort, or stop it.",
+                    `Choose another ${argument}, or stop it.`,
             );
         }
     }

@@ -124,15 +124,17 @@ function claimsOf(items: readonly Item[]): Claim[] {
     return items.flatMap((item) => typeOf(item).claims?.(item) ?? []);
 }
 
-/** Names and ports that must be free, and what the kernel must be able to do; looked at under the lock. */
-function renderClaims(items: readonly Item[], waivedPorts: ReadonlySet<string>): string {
-    const claims = claimsOf(items);
+/** Names and ports that must be free, and what the kernel must be able to do, looked at under the lock. */
+function renderClaims(added: readonly Item[], touched: readonly Item[], waivedPorts: ReadonlySet<string>): string {
+    const claims = claimsOf(added);
     const paths = claims.flatMap((claim) => ("path" in claim ? [claim] : []));
     const lines = paths.map(
         ({ path, what }) =>
             `if [ -e ${quote(path)} ]; then echo '@@ taken'; echo ${quote(what)}; exit ${exits.taken}; fi`,
     );
-    const trials = new Map(claims.flatMap((claim) => ("works" in claim ? [[claim.lacking, claim.works]] : [])));
+    const trials = new Map(
+        claimsOf(touched).flatMap((claim) => ("works" in claim ? [[claim.lacking, claim.works]] : [])),
+    );
     for (const [lacking, words] of trials) {
         const trial = `${words.map(quote).join(" ")} </dev/null 2>&1`;
         lines.push(`w=$(${trial}) || { echo '@@ lacking'; echo ${quote(lacking)}; echo "$w"; exit ${exits.lacking}; }`);
@@ -222,7 +224,7 @@ raise_epoch || { echo '@@ failed'; echo identity; exit ${exits.failed}; }
 if [ -n "$recovered" ] || [ "$g $i $e" != ${quote(`${generationBefore} ${id} ${epoch}`)} ]; then
     print_manifest; exit ${exits.stale}
 fi
-${renderClaims(steps.added, transaction.waivedPorts)}
+${renderClaims(steps.added, steps.touched, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
 ${orRefuse(confirmation.begin)}${manifestChange.prepare.map(orFail).join("\n")}

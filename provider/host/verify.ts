@@ -4,7 +4,7 @@ import { isEmpty, plan } from "../kernel/plan.js";
 import { baseTables } from "../kernel/ruleset.js";
 import { parseSnapshot } from "./snapshot.js";
 
-const readBack = new Set<Item["type"]>(["netns", "bridge", "veth", "vxlan", "address", "route", "rule"]);
+const readBack = new Set<Item["type"]>(["netns", "bridge", "veth", "vxlan", "wireguard", "address", "route", "rule"]);
 
 /** The read-back planned again: no difference is the proof that the kernel did what it was told. */
 export function differenceAfter(touched: readonly Item[], stdout: string): string[] {
@@ -73,6 +73,7 @@ function titleOf(item: Item): string {
             return `namespace ${item.name}`;
         case "bridge":
         case "vxlan":
+        case "wireguard":
             return `interface ${item.name}`;
         case "veth":
             return `interface ${item.name} (${item.peerName} in ${item.netns})`;
@@ -88,6 +89,12 @@ function titleOf(item: Item): string {
             return `neighbour ${item.address} on ${item.dev}`;
         case "fdb":
             return `forwarding entry ${item.mac} on ${item.dev}`;
+        case "barrier":
+            return `unreachable route to ${item.to}`;
+        case "wireguard-peer":
+            return `WireGuard peer ${item.publicKey} (${item.address}) on ${item.dev}`;
+        case "wireguard-key":
+            return `WireGuard key of ${item.dev}`;
         case "sysctl":
             return `sysctl ${item.key}${at(item.netns)}`;
         case "exception":

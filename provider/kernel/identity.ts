@@ -4,12 +4,13 @@ import type { HostIdentity } from "../model/identity.js";
 export const identityDirectory = "/var/lib/linuxnet/identity";
 /** The host's private key, for wg(8), which takes it from a file. */
 export const wireguardKeyPath = `${identityDirectory}/wireguard.key`;
+export const wireguardPublicKeyPath = `${identityDirectory}/wireguard.pub`;
 
 /** Shell function `print_identity`: nothing where there is none. */
 export const printIdentity = `print_identity() {
     echo '@@ identity'
     if [ -s ${identityDirectory}/epoch ]; then
-        cat ${identityDirectory}/id ${identityDirectory}/epoch ${identityDirectory}/wireguard.pub 2>/dev/null
+        cat ${identityDirectory}/id ${identityDirectory}/epoch ${wireguardPublicKeyPath} 2>/dev/null
     fi
 }
 `;

@@ -1,3 +1,4 @@
+import { type BarrierItem, barrierType } from "./barrier.js";
 import { type ExceptionItem, exceptionType } from "./exception.js";
 import { type RestoreScriptItem, type RestoreUnitItem, restoreScriptType, restoreUnitType } from "./file.js";
 import { type KeptItem, keptType, type OptionItem, optionType } from "./kept.js";
@@ -39,6 +40,14 @@ import {
     sysctlType,
 } from "./sysctl.js";
 import {
+    type WireguardItem,
+    type WireguardKeyItem,
+    type WireguardPeerItem,
+    wireguardKeyType,
+    wireguardPeerType,
+    wireguardType,
+} from "./wireguard.js";
+import {
     type XfrmPolicyItem,
     type XfrmReceiveItem,
     type XfrmSendItem,
@@ -78,7 +87,11 @@ export type Item =
     | ExceptionItem
     | XfrmPolicyItem
     | XfrmSendItem
-    | XfrmReceiveItem;
+    | XfrmReceiveItem
+    | BarrierItem
+    | WireguardItem
+    | WireguardPeerItem
+    | WireguardKeyItem;
 
 /**
  * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, or a
@@ -86,7 +99,13 @@ export type Item =
  */
 export type Claim =
     | { readonly path: string; readonly what: string }
-    | { readonly protocol: string; readonly port: number; readonly address: string }
+    | {
+          readonly protocol: string;
+          readonly port: number;
+          readonly address: string;
+          /** What the program calls it. @default "hostPort" */
+          readonly argument?: string;
+      }
     | { readonly works: readonly string[]; readonly lacking: string };
 
 /** How one type of item is added, removed, changed and seen. */
@@ -137,14 +156,22 @@ const types = {
     "xfrm-send": xfrmSendType,
     "xfrm-receive": xfrmReceiveType,
     "reply-rule": replyRuleType,
+    barrier: barrierType,
+    wireguard: wireguardType,
+    "wireguard-peer": wireguardPeerType,
+    "wireguard-key": wireguardKeyType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);
 /**
  * What has to be there is looked at before all else; chains name counters and meters; nothing is sent by a device before
- * the policies of its packets are there.
+ * the policies of its packets are there, nor while the default route could take them.
  */
-const first = new Set<Item["type"]>(["kept", "counter", "meter", "xfrm-policy", "xfrm-send", "xfrm-receive"]);
+const first = new Set<Item["type"]>([
+    ...(["kept", "counter", "meter", "xfrm-policy", "xfrm-send", "xfrm-receive", "barrier"] as const),
+]);
+/** In the order in which an object lists them. */
+const tunnels = new Set<Item["type"]>(["wireguard", "wireguard-peer", "wireguard-key"]);
 
 export function typeOf(item: Item): ItemType<Item> {
     return types[item.type] as unknown as ItemType<Item>;
@@ -152,7 +179,7 @@ export function typeOf(item: Item): ItemType<Item> {
 
 export function rankOf(item: Item): number {
     // Ranks are on hosts, in what the restore script reads, so what came later has its place by name.
-    return first.has(item.type) ? 0 : order.indexOf(item.type);
+    return first.has(item.type) ? 0 : order.indexOf(tunnels.has(item.type) ? "vxlan" : item.type);
 }
 
 export function keyOf(item: Item): string {

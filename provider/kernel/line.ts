@@ -1,10 +1,21 @@
 /**
  * One line for one of the kernel's tools. `ip`, `ip6` (`ip -6`) and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
- * into one transaction (nft(8)), `file` lines are a path and its content, `require` lines a sentence and the command that must succeed, `xfrm` lines what `loadAssociations` reads, the others are shell built-ins or single commands. Arguments are data: the renderer
+ * into one transaction (nft(8)), `file` lines are a path and its content, `require` lines a sentence and the command that must succeed, `xfrm` lines what `loadAssociations` reads, `wg` lines arguments of wg(8), the others are shell built-ins or single commands. Arguments are data: the renderer
  * quotes them, in one place.
  */
 export interface Line {
-    readonly tool: "ip" | "ip6" | "bridge" | "nft" | "sysctl" | "conntrack" | "file" | "require" | "xfrm" | "command";
+    readonly tool:
+        | "ip"
+        | "ip6"
+        | "bridge"
+        | "nft"
+        | "sysctl"
+        | "conntrack"
+        | "file"
+        | "require"
+        | "xfrm"
+        | "wg"
+        | "command";
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;
     readonly args: readonly string[];

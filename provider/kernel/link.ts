@@ -46,7 +46,7 @@ export function linkAlias(text: string): string {
     return text.replace(/[^A-Za-z0-9 _.:()@/+-]/g, "_").slice(0, 200);
 }
 
-function linkOf(snapshot: Snapshot, netns: string, name: string, kind: string): LinkJson | undefined {
+export function linkOf(snapshot: Snapshot, netns: string, name: string, kind: string): LinkJson | undefined {
     const link = snapshot.namespaces.get(netns)?.links.get(name);
     return link?.linkinfo?.info_kind === kind ? link : undefined;
 }
@@ -55,7 +55,7 @@ function linkOf(snapshot: Snapshot, netns: string, name: string, kind: string): 
 const deletingGroup = "1280205361";
 
 /** Written with every link, so that the way back from a delete that failed takes its links out of the group again. */
-const spared = ["group", 0] as const;
+export const spared = ["group", 0] as const;
 
 /**
  * Deletes links: several by one call on a group (ip-link(8)), because each call on its own waits out an RCU grace period
@@ -69,7 +69,7 @@ export function deleteLinks(names: readonly string[]): Line[] {
     ];
 }
 
-const isUp = (link: LinkJson) => link.flags?.includes("UP") ?? false;
+export const isUp = (link: LinkJson) => link.flags?.includes("UP") ?? false;
 
 /** Switches of an interface that are not as they were made; a kernel that does not show one is believed. */
 function wrongFlags(
@@ -90,7 +90,7 @@ function setFlags(flags: Readonly<Record<string, number | boolean>>): (string | 
     return Object.entries(flags).flatMap(([name, value]) => [name, typeof value === "number" ? value : onOrOff(value)]);
 }
 
-function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line {
+export function setMtu(netns: string | undefined, dev: string, mtuBytes: number): Line {
     return ip(netns, "link", "set", "dev", dev, "mtu", mtuBytes);
 }
 

@@ -105,7 +105,7 @@ function lowersMtu({ from, item }: Changed): boolean {
 
 /** Links are neighbours in the order of removal and go together. */
 function removalLines(items: readonly Item[]): Line[] {
-    const isLink = (item: Item) => item.type === "veth" || item.type === "vxlan" || item.type === "bridge";
+    const isLink = (item: Item) => ["veth", "vxlan", "wireguard", "bridge"].includes(item.type);
     const first = items.findIndex(isLink);
     const links = items.flatMap((item) => (isLink(item) && "name" in item ? [item.name] : []));
     return items.flatMap((item, i) => {
@@ -124,7 +124,9 @@ function findLost(old: ReadonlyMap<string, Item>, wanted: ReadonlyMap<string, It
     const sorted = [...old].sort(([, a], [, b]) => rankOf(a) - rankOf(b));
     for (const [key, item] of sorted) {
         const to = wanted.get(key);
-        const cannotChange = to !== undefined && !isEqual(item, to) && typeOf(item).change?.(item, to) === undefined;
+        const isOther = to !== undefined && to.type !== item.type;
+        const cannotChange =
+            to !== undefined && !isEqual(item, to) && (isOther || typeOf(item).change?.(item, to) === undefined);
         const parentLost = typeOf(item)
             .parents(item)
             .some((parent) => lost.has(parent));

@@ -1,4 +1,5 @@
 import { identityDirectory, raiseEpoch } from "./identity.js";
+import { setWireguard } from "./wireguard.js";
 import { loadAssociations } from "./xfrm-load.js";
 
 /**
@@ -73,6 +74,7 @@ ${loadAssociations}if [ -f $t/xfrm@- ]; then load_associations -force <$t/xfrm@-
 for tool in ip bridge; do
     if [ -f $t/$tool@- ]; then $tool -force -batch $t/$tool@- 2>>$t/errors; fi
 done
+${setWireguard}if [ -f $t/wg@- ]; then set_wireguard $t/wg@- 2>>$t/errors; fi
 for f in $t/ip@*; do
     n=\${f#$t/ip@}
     if [ "$n" != - ]; then ip -n "$n" -force -batch "$f" 2>>$t/errors; fi

@@ -1,3 +1,4 @@
+import type { WireguardSnapshot } from "./wireguard.js";
 import type { XfrmSnapshot } from "./xfrm-show.js";
 
 /** What `ip -json -details address show` says of one interface, as far as it is read. */
@@ -96,4 +97,6 @@ export interface Snapshot {
     readonly exceptions: ReadonlySet<string>;
     /** Absent: it was not asked for. */
     readonly xfrm?: XfrmSnapshot;
+    /** By interface. */
+    readonly wireguard?: ReadonlyMap<string, WireguardSnapshot>;
 }

@@ -25,25 +25,28 @@ export function buildBase(facts: HostFacts): BaseObject {
 
 /**
  * The same as it has to be by now: with what this provider installs when that is newer, knowing whether somebody else made
- * a router of the host, or stopped it, with what IPv6 needs while a network has it, and with the exceptions that firewalls of
+ * a router of the host, or stopped it, with what IPv6 and WireGuard need while something has them, and with the exceptions that firewalls of
  * others need to let the networks' traffic pass. The next operation brings it.
  */
 export function updateBase(base: BaseObject, world: World, facts: HostFacts): BaseObject {
     const becameRouter = facts.isRouter && base.wasRouter !== true;
     const isIpv6 = hasIpv6(world);
+    const hasWireguard = world.all("overlay-tunnel").some(({ wireguard }) => wireguard !== undefined);
     const known = base.exceptions ?? [];
     const exceptions = exceptionsFor(world, facts.otherFirewalls, known);
     const isSame =
         versionOf(base) >= restoreVersion &&
         becameRouter === (base.becameRouter ?? false) &&
         isIpv6 === (base.openedIpv6 !== undefined) &&
+        hasWireguard === (base.sentRedirects !== undefined) &&
         isEqual(exceptions, known);
     if (isSame) return base;
-    const { becameRouter: _, openedIpv6, exceptions: __, ...rest } = base;
+    const { becameRouter: _, openedIpv6, sentRedirects, exceptions: __, ...rest } = base;
     return {
         ...rest,
         ...(becameRouter ? { becameRouter } : {}),
         ...(isIpv6 ? { openedIpv6: openedIpv6 ?? openIpv6(facts) } : {}),
+        ...(hasWireguard ? { sentRedirects: sentRedirects ?? facts.sendsRedirects ?? false } : {}),
         ...(exceptions.length > 0 ? { exceptions } : {}),
         restoreVersion: Math.max(versionOf(base), restoreVersion),
     };
@@ -82,6 +85,9 @@ export function baseItems(base: BaseObject, world: World): Item[] {
         items.push({ type: "element", family: "inet", set: "opened_uplinks6", key: [name] });
     for (const [key, old] of Object.entries(base.openedIpv6?.oldSysctls ?? {}))
         items.push({ type: "sysctl", key, value: key.endsWith("/accept_ra") ? "2" : "1", old });
+    // Its interfaces have the kernel switch them off for all others (wg_open).
+    if (base.sentRedirects)
+        items.push({ type: "sysctl", key: "net/ipv4/conf/all/send_redirects", value: "0", old: "1" });
     for (const name of base.openedUplinks) {
         if (!networks.has(name) && !base.becameRouter)
             items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });

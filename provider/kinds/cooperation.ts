@@ -45,8 +45,11 @@ export function exceptionsFor(
         }
         return tunnels
             .filter(({ port }) => isOurs || mattersTo(firewall, port))
-            .flatMap(({ port, peers }) =>
-                peers.map(({ underlayAddress }) => exceptionInInput(firewall.place, port, underlayAddress)),
+            .flatMap(({ port, peers, wireguard }) =>
+                // A peer behind NAT comes from another address.
+                wireguard !== undefined
+                    ? [exceptionInInput(firewall.place, port)]
+                    : peers.map(({ underlayAddress }) => exceptionInInput(firewall.place, port, underlayAddress)),
             );
     });
     return [...new Map(wanted.map((each) => [JSON.stringify(each), each])).values()];

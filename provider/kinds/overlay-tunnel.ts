@@ -3,14 +3,19 @@ import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
 import { contains, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
-import type { HostIdentity } from "../model/identity.js";
 import { macOfUnderlay } from "../model/mac.js";
-import { hostTarget, type NetworkObject, type OverlayTunnelObject, type TunnelPeer } from "../model/object.js";
+import {
+    encryptionOf,
+    hostTarget,
+    type NetworkObject,
+    type OverlayTunnelObject,
+    type TunnelPeer,
+} from "../model/object.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
-import { type BuildContext, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
@@ -18,10 +23,18 @@ import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./
 import { companionsOf, ipsecItems, refuseMixture } from "./tunnel-ipsec.js";
 import { chooseMtu, mtuDrift } from "./tunnel-mtu.js";
 import { replyItems, withReplyMarks } from "./tunnel-replies.js";
+import {
+    keepAliveMs,
+    refuseKeepAlive,
+    refuseSharedPort,
+    type WireguardPeer,
+    wireguardEnds,
+    wireguardItems,
+} from "./tunnel-wireguard.js";
 import { routeTo } from "./underlay.js";
 
 const peer = shape(
-    { underlayAddress: ipv4, ipRange: addressRange, ...peerIdentity },
+    { underlayAddress: ipv4, ipRange: addressRange, keepAliveMs, ...peerIdentity },
     "{ underlayAddress, ipRange } is expected: each host owns a range",
 );
 
@@ -32,7 +45,7 @@ const schema = shape({
     remoteEndpoints: later("Forwarding follows the peers' ranges.", []),
     local: ipv4.optional(),
     port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),
-    encryption: z.enum(["none", "ipsec"]).optional(),
+    encryption: z.enum(["none", "ipsec", "wireguard"]).optional(),
     key: keySchema.optional(),
     learning: later("Forwarding follows the ranges of the peers, and nothing is learnt.", false),
     mtu: mtu.optional(),
@@ -40,15 +53,16 @@ const schema = shape({
     labels,
 })
     .superRefine(refuseWrongKey)
+    .superRefine(refuseKeepAlive)
     .overwrite(withNeededIdentity);
 
 interface TunnelInputs {
     readonly network: RefValue;
     readonly vni: number;
-    readonly peers: (TunnelPeer & { readonly identity?: Partial<HostIdentity> })[];
+    readonly peers: (Pick<TunnelPeer, "underlayAddress" | "ipRange"> & WireguardPeer)[];
     readonly local?: string;
     readonly port: number;
-    readonly encryption?: "none" | "ipsec";
+    readonly encryption?: "none" | "ipsec" | "wireguard";
     readonly key?: string | string[];
     readonly mtu?: number;
     readonly labels: Record<string, string>;
@@ -74,6 +88,7 @@ function chooseLocal(inputs: TunnelInputs, { facts, previous }: Context): string
 }
 
 function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: string, context: Context): void {
+    refuseSharedPort(inputs.port, inputs.encryption === "wireguard", context.key, context.world);
     for (const other of context.world.all("overlay-tunnel")) {
         if (other.key === context.key) continue;
         if (other.vni === inputs.vni && other.port === inputs.port) {
@@ -114,7 +129,9 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
 
 /** Who may send to a port: what tunnels on it have in common. */
 function elementsOf(tunnel: OverlayTunnelObject, world: World): Item[] {
-    const { port, peers } = tunnel;
+    const { port, peers, wireguard } = tunnel;
+    // It hears nobody whose key it does not know, and a peer behind NAT comes from another address.
+    if (wireguard !== undefined) return [];
     const allow = (set: string, ...key: (string | number)[]): Item => ({ type: "element", family: "inet", set, key });
     return [
         allow("tunnel_ports", port),
@@ -133,7 +150,11 @@ export function sharedItems(key: string, world: World): Item[] {
     return world.all("overlay-tunnel").flatMap((tunnel) => (tunnel.port === port ? elementsOf(tunnel, world) : []));
 }
 
-/** One host's end of a VXLAN segment. Forwarding follows the hosts' ranges, so all of it is known before any endpoint is. */
+function vxlanOf({ key, vni, local, port, mtuBytes }: OverlayTunnelObject, alias: string): Item {
+    return { type: "vxlan", name: key, mac: macOfUnderlay(local), vni, local, port, mtuBytes, alias };
+}
+
+/** One host's end of a segment, by VXLAN or WireGuard. Forwarding follows the hosts' ranges, so all of it is known before any endpoint is. */
 export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     kind: "overlay-tunnel",
     schema,
@@ -159,7 +180,8 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         const isIpsec = inputs.encryption === "ipsec";
         const { identity } = context.facts;
         const associations = isIpsec ? associate(inputs, local, identity, context.derive) : [];
-        const object: OverlayTunnelObject = {
+        const wireguard = inputs.encryption === "wireguard" ? wireguardEnds(inputs.peers, context.facts) : undefined;
+        const object = defined({
             schemaVersion: 1,
             kind: "overlay-tunnel",
             key: context.key,
@@ -172,16 +194,15 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             port: inputs.port,
             local,
             peers: withReplyMarks(
-                inputs.peers.map(({ underlayAddress, ipRange }, i) => ({
-                    underlayAddress,
-                    ipRange,
-                    ...(associations[i] === undefined ? {} : { ipsec: associations[i] }),
-                })),
+                inputs.peers.map(({ underlayAddress, ipRange }, i) =>
+                    defined({ underlayAddress, ipRange, ipsec: associations[i], wireguard: wireguard?.peers[i] }),
+                ),
                 context,
             ),
             ...chooseMtu(inputs.mtu, inputs.peers, inputs.encryption ?? "none", context.facts),
             ...(isIpsec && identity !== undefined ? { ipsec: { id: identity.id, epoch: identity.epoch } } : {}),
-        };
+            wireguard: wireguard?.own,
+        }) as OverlayTunnelObject;
         refuseMixture(object, context.world);
         return object;
     },
@@ -199,23 +220,16 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     items(object, world) {
         const network = world.get("network", object.network);
         if (network === undefined) return [];
+        const alias = linkAlias(`linuxnet tunnel ${object.name} (${makerOf(object).stack})`);
+        const { key, wireguard } = object;
         return [
             ...elementsOf(object, world),
-            ...tunnelMemberships(object.key, network),
-            {
-                type: "vxlan",
-                name: object.key,
-                mac: macOfUnderlay(object.local),
-                vni: object.vni,
-                local: object.local,
-                port: object.port,
-                mtuBytes: object.mtuBytes,
-                alias: linkAlias(`linuxnet tunnel ${object.name} (${makerOf(object).stack})`),
-            },
-            ...tunnelSysctls(object.key),
-            ...routesAcross(object, network, true),
-            ...vxlanEntries(object),
-            ...replyItems(object, network, true),
+            ...tunnelMemberships(key, network),
+            ...(wireguard === undefined ? [vxlanOf(object, alias)] : wireguardItems(object, network, alias)),
+            ...tunnelSysctls(key),
+            ...routesAcross(object, network, wireguard === undefined),
+            ...(wireguard === undefined ? vxlanEntries(object) : []),
+            ...replyItems(object, network, wireguard === undefined),
         ];
     },
 
@@ -232,9 +246,11 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     },
 
     dependents: () => [],
-    driftOfFacts: (object, facts) => [
-        ...mtuDrift(object, object.ipsec === undefined ? "none" : "ipsec", facts),
-        ...keyDrift(object, facts),
-    ],
-    outputs: (object) => ({ interfaceName: object.key, local: object.local, mtu: object.mtuBytes }),
+    driftOfFacts: (object, facts) => [...mtuDrift(object, encryptionOf(object), facts), ...keyDrift(object, facts)],
+    outputs: ({ key, local, mtuBytes, wireguard }) => ({
+        interfaceName: key,
+        local,
+        mtu: mtuBytes,
+        publicKey: wireguard?.publicKey,
+    }),
 };

@@ -83,10 +83,10 @@ export function one<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>> {
     return z.preprocess(unwrap, known(schema)) as never;
 }
 
-/** An argument of the contract that this version refuses unless it has its default. */
-export function later(instead: string, defaultValue?: unknown): z.ZodType {
+/** An argument of the contract that this version refuses unless it has one of these values. */
+export function later(instead: string, ...supported: readonly unknown[]): z.ZodType {
     const refuse = z.unknown().superRefine((value, context) => {
-        if (value === undefined || JSON.stringify(value) === JSON.stringify(defaultValue)) return;
+        if (value === undefined || supported.some((each) => JSON.stringify(value) === JSON.stringify(each))) return;
         context.addIssue({ code: "custom", message: `is not supported yet. ${instead}` });
     });
     return refuse.optional();

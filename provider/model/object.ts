@@ -200,6 +200,8 @@ export interface TunnelPeer {
     readonly ipsec?: PeerAssociations;
     /** Of connections that come from there with a source outside the segment. Absent: none do. */
     readonly replyMark?: number;
+    /** With encryption "wireguard". */
+    readonly wireguard?: { readonly publicKey: string; readonly keepAliveMs?: number };
 }
 
 /** What the associations with a peer are known by, without their keys. */
@@ -225,11 +227,18 @@ export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
         readonly id: string;
         readonly epoch: number;
     };
+    /** It is a WireGuard interface, with this key of the host's; each peer has one too. */
+    readonly wireguard?: { readonly publicKey: string };
 }
 
 /** Whether keys are kept for the object on its host. */
 export function hasKeys(object: HostObject | BaseObject | undefined): boolean {
     return object?.kind === "overlay-tunnel" && object.ipsec !== undefined;
+}
+
+export function encryptionOf({ ipsec, wireguard }: OverlayTunnelObject): "none" | "ipsec" | "wireguard" {
+    if (wireguard !== undefined) return "wireguard";
+    return ipsec === undefined ? "none" : "ipsec";
 }
 
 export type HostObject =
@@ -276,6 +285,8 @@ export interface BaseObject {
     readonly becameRouter?: boolean;
     /** There while a network has IPv6. */
     readonly openedIpv6?: OpenedIpv6;
+    /** There while a tunnel is a WireGuard interface: what `net.ipv4.conf.all.send_redirects` was before. */
+    readonly sentRedirects?: boolean;
     /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
     readonly loadedBridgeNetfilter: boolean;
     readonly madeNetnsDirectory: boolean;

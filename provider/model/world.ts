@@ -96,6 +96,8 @@ export interface HostFacts {
     readonly forwarding: Readonly<Record<string, boolean>>;
     /** `net.ipv4.ip_forward`. */
     readonly isRouter: boolean;
+    /** `net.ipv4.conf.all.send_redirects`, which the kernel switches off with the first WireGuard interface. */
+    readonly sendsRedirects?: boolean;
     /** Ports that the kernel hands out to clients. */
     readonly clientPorts?: ClientPorts;
     /** Absent: IPv6 is switched off. */
@@ -117,6 +119,7 @@ export function withoutBase(facts: HostFacts, base: BaseObject | undefined): Hos
     const closed = base.openedUplinks.filter((name) => name in facts.forwarding).map((name) => [name, false]);
     return {
         ...facts,
+        ...(base.sentRedirects ? { sendsRedirects: true } : {}),
         forwarding: { ...facts.forwarding, ...Object.fromEntries(closed) },
         hasNetnsDirectory: facts.hasNetnsDirectory && !base.madeNetnsDirectory,
         hasBridgeNetfilter: facts.hasBridgeNetfilter && !base.loadedBridgeNetfilter,

@@ -179,6 +179,69 @@ const cases: Cases = {
             },
         ],
     },
+    barrier: {
+        item: { type: "barrier", to: "172.25.0.0/24" },
+        add: ["ip route replace unreachable 172.25.0.0/24 metric 4278190080 proto 108"],
+        remove: ["ip route del unreachable 172.25.0.0/24 metric 4278190080 proto 108"],
+        changes: [],
+    },
+    wireguard: {
+        item: { type: "wireguard", name: "lt1", port: 4789, mtuBytes: 1440, alias: "linuxnet tunnel mesh (dev)" },
+        add: [
+            "ip link add name lt1 mtu 1440 type wireguard",
+            "ip link set dev lt1 addrgenmode none alias linuxnet tunnel mesh (dev) group 0",
+        ],
+        remove: ["ip link del dev lt1"],
+        changes: [
+            {
+                to: { mtuBytes: 1400 },
+                lines: [
+                    "ip link set dev lt1 mtu 1400",
+                    "ip link set dev lt1 alias linuxnet tunnel mesh (dev) group 0 up",
+                ],
+            },
+        ],
+    },
+    "wireguard-peer": {
+        item: {
+            ...{ type: "wireguard-peer", dev: "lt1", publicKey: "KEY=", address: "192.0.2.20", port: 4789 },
+            ...{ allowed: ["172.25.0.128/25", "172.25.0.7/32"], keepAlive: 0 },
+        },
+        add: [
+            "wg set lt1 peer KEY= endpoint 192.0.2.20:4789 persistent-keepalive 0 allowed-ips 172.25.0.128/25,172.25.0.7/32",
+        ],
+        remove: ["wg set lt1 peer KEY= remove"],
+        changes: [
+            // Where it was heard last stays.
+            {
+                to: { allowed: ["172.25.0.128/25"], keepAlive: 25 },
+                lines: ["wg set lt1 peer KEY= persistent-keepalive 25 allowed-ips 172.25.0.128/25"],
+            },
+            {
+                to: { address: "2001:db8::20", allowed: ["172.25.0.128/25"] },
+                lines: [
+                    "wg set lt1 peer KEY= endpoint [2001:db8::20]:4789 persistent-keepalive 0 allowed-ips 172.25.0.128/25",
+                ],
+            },
+        ],
+    },
+    "wireguard-key": {
+        item: { type: "wireguard-key", dev: "lt1", port: 4789, publicKey: "OWN=" },
+        add: [
+            "wg set lt1 listen-port 4789 private-key /var/lib/linuxnet/identity/wireguard.key",
+            "ip link set dev lt1 up",
+        ],
+        remove: [],
+        changes: [
+            {
+                to: { port: 4790 },
+                lines: [
+                    "wg set lt1 listen-port 4790 private-key /var/lib/linuxnet/identity/wireguard.key",
+                    "ip link set dev lt1 up",
+                ],
+            },
+        ],
+    },
     "restore-unit": {
         item: { type: "restore-unit", version: 1 },
         add: [

@@ -610,6 +610,27 @@ test.each([
         "peers[0].ipRange: is required (a text is expected).",
     ],
     ["overlay-tunnel", { local: "eth0" }, 'local: "eth0" is not an IPv4 address such as 172.20.0.10.'],
+    [
+        "overlay-tunnel",
+        { peers: [{ underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24", keepAliveMs: 25_000 }] },
+        'peers[0].keepAliveMs: belongs to encryption "wireguard" and would do nothing with "none"; leave it out (got 25000).',
+    ],
+    [
+        "overlay-tunnel",
+        {
+            encryption: "wireguard",
+            peers: [{ underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24", keepAliveMs: 25 }],
+        },
+        "peers[0].keepAliveMs: must be whole seconds in milliseconds, 1000 to 65535000 (got 25).",
+    ],
+    [
+        "overlay-tunnel",
+        {
+            encryption: "wireguard",
+            peers: [{ underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24", identity: { wireguardPublicKey: "K" } }],
+        },
+        'peers[0].identity.wireguardPublicKey: the output identity of a Host is expected (got "K").',
+    ],
 ] as [Kind, Props, string][])("%s: refuses %j", async (kind, args, sentence) => {
     expect(await refusals(kind, { ...minimal[kind], ...args })).toEqual([sentence]);
 });

@@ -26,6 +26,7 @@ test("makes a network and a tunnel on each host, each with a range of its own", 
         internal: true,
         encryption: "ipsec",
         key: "SHARED",
+        keepAliveMs: 25_000,
     });
     const networks = await registeredOf(networkType);
     const tunnels = await registeredOf(tunnelType);
@@ -45,7 +46,10 @@ test("makes a network and a tunnel on each host, each with a range of its own", 
         vni: 42,
         encryption: "ipsec",
         key: secret("SHARED"),
-        peers: [{ ipRange: "10.64.0.0/24" }, { ipRange: "10.64.2.0/24" }],
+        peers: [
+            { host: { kind: "host", id: "a.1@machine" }, ipRange: "10.64.0.0/24", keepAliveMs: 25_000 },
+            { host: { kind: "host", id: "c.1@machine" }, ipRange: "10.64.2.0/24", keepAliveMs: 25_000 },
+        ],
         connection: secret({ host: "b.example" }),
     });
     expect(tunnels["mesh-b"]).not.toHaveProperty("internal");
