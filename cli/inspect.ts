@@ -1,5 +1,6 @@
 import { describeConnection } from "../provider/model/connection.js";
 import { withBrackets } from "../provider/model/host-address.js";
+import type { TunnelPeer } from "../provider/model/object.js";
 import { readCarried } from "./carried.js";
 import { parseCounters, readCounters } from "./counters.js";
 import { type Inventory, takeInventory } from "./inventory.js";
@@ -114,8 +115,13 @@ function tablesOf(all: Inventory) {
                 String(tunnel.mtu),
                 tunnel.encryption,
                 tunnel.kernelName,
-                list(tunnel.peers.map((peer) => `${peer.underlayAddress} (${peer.ipRange})`)),
+                list(tunnel.peers.map(describePeer)),
             ]),
         },
     ];
+}
+
+function describePeer({ underlayAddress, ipRange, ipv6Range }: TunnelPeer): string {
+    const ranges = [ipRange, ipv6Range].filter((range) => range !== undefined);
+    return ranges.length === 0 ? underlayAddress : `${underlayAddress} (${ranges.join(", ")})`;
 }

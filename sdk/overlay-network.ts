@@ -25,6 +25,11 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
      * lowest free part of the subnet when it comes, and keeps it. In place.
      */
     ranges?: pulumi.Input<Record<string, Many<string>>>;
+    /**
+     * Endpoints whose address is not in the range of the host that they are on: one that moved and keeps its address.
+     * In place. @default []
+     */
+    remoteEndpoints?: readonly { readonly address: pulumi.Input<string>; readonly host: Host }[];
     /** Number of the segment, 1 to 16777215. In place. */
     vni: pulumi.Input<number>;
     /** UDP port. In place. @default 4789 */
@@ -83,6 +88,7 @@ export class OverlayNetwork extends pulumi.ComponentResource {
             encryption,
             key,
             keepAliveMs,
+            remoteEndpoints,
             ...ofNetwork
         } = args;
         const ofTunnel = { vni, port, encryption, key, mtu: args.mtu, labels: args.labels };
@@ -105,9 +111,11 @@ export class OverlayNetwork extends pulumi.ComponentResource {
                     identity: peer.identity,
                     ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
                 }));
-            const tunnel = new OverlayTunnel(child, { ...ofTunnel, network, peers } as OverlayTunnelArgs, {
-                parent: this,
-            });
+            const elsewhere = remoteEndpoints
+                ?.filter((one) => one.host !== host)
+                .map(({ address, host: { underlayAddress } }) => ({ address, underlayAddress }));
+            const ends = { ...ofTunnel, network, peers, remoteEndpoints: elsewhere } as OverlayTunnelArgs;
+            const tunnel = new OverlayTunnel(child, ends, { parent: this });
             this.#tunnels.set(network, tunnel);
             Object.assign(network.__linuxnet, { overlay: this });
             networks[hostName] = network;

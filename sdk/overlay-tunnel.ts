@@ -23,7 +23,10 @@ export interface OverlayTunnelArgs extends CommonArgs {
      * the range: a new endpoint touches only its own host. In place. @default []
      */
     peers?: pulumi.Input<pulumi.Input<TunnelPeer>[]>;
-    /** Only endpoints outside their host's range, or with a MAC of their own. In place. @default [] */
+    /**
+     * Endpoints that are not where the ranges say: with an address of another host's range (one that moved), or on a host
+     * without a range. Each is a route of its own. In place. @default []
+     */
     remoteEndpoints?: pulumi.Input<pulumi.Input<RemoteEndpointArgs>[]>;
     /** Underlay address of this end. In place. @default the host's `underlayAddress` */
     local?: pulumi.Input<string>;
@@ -40,7 +43,7 @@ export interface OverlayTunnelArgs extends CommonArgs {
      * `[new, old]`, `[new]`, with an `up` of all hosts for each. In place.
      */
     key?: Many<string>;
-    /** Learns addresses from what arrives, in place of ranges. In place. @default false */
+    /** Not supported: forwarding follows the ranges, and nothing is learnt. @default false */
     learning?: pulumi.Input<boolean>;
     /** Largest packet in bytes. In place. @default the largest that the underlay's route carries unfragmented */
     mtu?: pulumi.Input<number>;
@@ -70,7 +73,7 @@ export interface RemoteEndpointArgs {
     address: pulumi.Input<string>;
     /** Underlay address of the machine it is on. */
     underlayAddress: pulumi.Input<string>;
-    /** @default made from the address */
+    /** Accepted and not needed any more: what crosses is routed, and MACs stay on their host. */
     macAddress?: pulumi.Input<string>;
 }
 

@@ -85,8 +85,9 @@ export function drawLayout(world: World, title: string): Drawing {
     }
     for (const tunnel of inOrder(world.all("overlay-tunnel"))) {
         for (const peer of tunnel.peers) {
-            const id = idOf(`peer ${peer.underlayAddress} ${peer.ipRange}`);
-            place({ id, label: [peer.underlayAddress, peer.ipRange], kind: "outside" });
+            const ranges = [peer.ipRange, peer.ipv6Range].filter((range) => range !== undefined);
+            const id = idOf(`peer ${peer.underlayAddress} ${ranges.join(" ")}`);
+            place({ id, label: [peer.underlayAddress, ...ranges], kind: "outside" });
             edges.push({ from: tunnel.network, to: id, label: `vni ${tunnel.vni}`, kind: "tunnel" });
         }
     }

@@ -180,9 +180,9 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
                 ...{ network: variable(object.network), vni: object.vni, local: object.local, mtu: object.mtuBytes },
                 port: unless(object.port === 4789, object.port),
                 encryption: unless(encryptionOf(object) === "none", encryptionOf(object)),
-                peers: object.peers.map(({ underlayAddress, ipRange, wireguard }) => ({
+                peers: object.peers.map(({ underlayAddress, ipRange, ipv6Range, wireguard }) => ({
                     underlayAddress,
-                    ipRange,
+                    ipRange: one([ipRange, ipv6Range].filter((range) => range !== undefined)),
                     ...(wireguard === undefined
                         ? {}
                         : {
@@ -190,6 +190,7 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
                               keepAliveMs: wireguard.keepAliveMs,
                           }),
                 })),
+                remoteEndpoints: object.remoteEndpoints?.map((each) => ({ ...each })),
             };
     }
 }

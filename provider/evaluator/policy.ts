@@ -90,7 +90,7 @@ function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): b
     if (typeof at !== "object") return false;
     const isAcross = world
         .tunnelsOf(at.key)
-        .some(({ peers }) => peers.some((each) => meetSpans(address, each.ipRange)));
+        .some(({ peers }) => peers.some(({ ipRange }) => ipRange !== undefined && meetSpans(address, ipRange)));
     if ("remote" in peer) return isAcross && peer.addresses.some((each) => meetSpans(address, each));
     if (world.get("network", peer.object) !== undefined)
         return at.key === peer.object && (peer.segment === true || !isAcross);

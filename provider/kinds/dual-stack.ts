@@ -1,9 +1,10 @@
 import type { Item } from "../kernel/item.js";
-import { contains, overlaps, parseIpv4, parseIpv4Cidr, withPrefix } from "../model/address.js";
+import { type AddressRange, contains, overlaps, parseIpv4, parseIpv4Cidr, withPrefix } from "../model/address.js";
 import type { AddressPool } from "../model/connection.js";
 import { ofMaker } from "../model/foreign.js";
 import { formatIpv6, type Ipv6Cidr, isIpv6, linkLocalOf, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
+import { parseRange } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { chooseIpv6Subnet } from "./address-pools.js";
@@ -17,16 +18,19 @@ export function subnetsOf({ subnet, ipv6 }: NetworkObject): string[] {
     return [subnet, ...(ipv6 === undefined ? [] : [ipv6.subnet])];
 }
 
-/** The address that has the same number in its IPv6 subnet as an IPv4 address has in its own. */
-function sameNumber(ipv4Address: string, ipv4Subnet: string, subnet: Ipv6Cidr): string {
-    return formatIpv6(subnet.first + BigInt(parseIpv4(ipv4Address) - parseIpv4Cidr(ipv4Subnet).first));
+/** The address that has the same number in its IPv6 subnet (or range) as an IPv4 address has in its own subnet. */
+function sameNumber(ipv4Address: string, ipv4Subnet: string, range: AddressRange<bigint>): string {
+    return formatIpv6(range.first + BigInt(parseIpv4(ipv4Address) - parseIpv4Cidr(ipv4Subnet).first));
 }
 
 /** An endpoint's IPv6 address; `undefined` on a network without IPv6. */
 export function ipv6AddressOf(endpoint: EndpointObject, network: NetworkObject | undefined): string | undefined {
     if (network?.ipv6 === undefined) return undefined;
-    return endpoint.ipv6Address ?? sameNumber(endpoint.ipv4Address, network.subnet, parseIpv6Cidr(network.ipv6.subnet));
+    return endpoint.ipv6Address ?? sameNumber(endpoint.ipv4Address, network.subnet, automaticRange(network.ipv6));
 }
+
+/** Where addresses come from that nobody chose. */
+const automaticRange = ({ subnet, ipRange }: Ipv6Half): AddressRange<bigint> => parseRange(ipRange ?? subnet);
 
 const special: Readonly<Record<string, string>> = {
     "::/8": "it is reserved (RFC 4291)",
@@ -65,6 +69,7 @@ export function chooseIpv6Half(
         readonly ipv6?: boolean | undefined;
         readonly subnet: string | undefined;
         readonly gateway: string | undefined;
+        readonly ipRange: string | undefined;
         /** Where it takes its subnet from. */
         readonly pools: readonly AddressPool[];
     },
@@ -75,13 +80,14 @@ export function chooseIpv6Half(
 ): Ipv6Half | undefined {
     const { world, facts, previous } = context;
     if (wanted.subnet === undefined && wanted.ipv6 !== true) {
-        if (wanted.gateway === undefined) {
-            refuseAsPublished(context);
-            return undefined;
+        for (const name of ["gateway", "ipRange"] as const) {
+            if (wanted[name] === undefined) continue;
+            throw new Refusal(
+                `${name} ${wanted[name]} is IPv6, which the network has not. Set ipv6: true, or give a subnet.`,
+            );
         }
-        throw new Refusal(
-            `gateway ${wanted.gateway} is IPv6, which the network has not. Set ipv6: true, or give a subnet.`,
-        );
+        refuseAsPublished(context);
+        return undefined;
     }
     if (facts.ipv6 === undefined) {
         throw new Refusal(
@@ -97,21 +103,30 @@ export function chooseIpv6Half(
         throw new Refusal(
             `mtu ${ipv4.mtuBytes} is too small: IPv6 needs 1280 bytes (RFC 8200). Raise it, or leave IPv6 out.`,
         );
-    const [tunnel] = world.tunnelsOf(context.key);
-    if (tunnel !== undefined)
-        throw new Refusal(`it is a segment of ${describeObject(tunnel)}, which carries IPv4 only yet. Leave IPv6 out.`);
     const own = wanted.subnet ?? previous?.ipv6?.subnet ?? chooseIpv6Subnet(wanted.pools, context);
     const subnet = parseIpv6Cidr(own);
     refuseSubnet(subnet, own, ipv4.subnet, context);
     const kept = previous?.ipv6?.subnet === own ? previous.ipv6.gateway : undefined;
-    const gateway = wanted.gateway ?? kept ?? sameNumber(ipv4.gateway, ipv4.subnet, subnet);
+    const { ipRange } = wanted;
+    if (ipRange !== undefined) refuseRange(ipRange, subnet, ipv4.subnet);
+    const gateway = wanted.gateway ?? kept ?? sameNumber(ipv4.gateway, ipv4.subnet, parseRange(ipRange ?? own));
     refuseAsAddress(gateway, `gateway ${gateway}`, subnet);
-    const half = { subnet: own, gateway };
+    const half = { subnet: own, gateway, ...(ipRange === undefined ? {} : { ipRange }) };
     const after = { ...previous, subnet: ipv4.subnet, ipv6: half } as NetworkObject;
     const holder = world.endpointsOf(context.key).find((each) => ipv6AddressOf(each, after) === gateway);
     if (holder !== undefined)
         throw new Refusal(`gateway ${gateway} is used by ${describeObject(holder)}. Choose another.`);
     return half;
+}
+
+/** @throws Refusal */
+function refuseRange(ipRange: string, subnet: Ipv6Cidr, ipv4Subnet: string): void {
+    const range = parseRange(ipRange);
+    if (!contains(subnet, range))
+        throw new Refusal(`ipRange ${ipRange} is outside subnet ${subnet.text}. Choose one inside.`);
+    const { first, last } = parseIpv4Cidr(ipv4Subnet);
+    if (range.last - range.first < BigInt(last - first))
+        throw new Refusal(`ipRange ${ipRange} has fewer addresses than ${ipv4Subnet}. Use a /64.`);
 }
 
 /** What it had of IPv6 goes. @throws Refusal when a port is published on an IPv6 address to one of its endpoints */
@@ -154,7 +169,8 @@ export function chooseIpv6Address(
     const subnet = parseIpv6Cidr(network.ipv6.subnet);
     const others = context.world.endpointsOf(network.key).filter(({ key }) => key !== context.key);
     const kept = new Set(others.map((other) => other.ipv6Address));
-    const derived = sameNumber(ipv4Address, network.subnet, subnet);
+    const range = automaticRange(network.ipv6);
+    const derived = sameNumber(ipv4Address, network.subnet, range);
     if (wanted !== undefined) {
         refuseAsAddress(wanted, `ipv6Address ${wanted}`, subnet);
         const holder = others.find((other) => ipv6AddressOf(other, network) === wanted);
@@ -176,9 +192,9 @@ export function chooseIpv6Address(
     }
     if (isFree(derived)) return undefined;
     // Behind all numbers of the IPv4 subnet, so that it is never in the way of an endpoint to come.
-    let value = subnet.first + (1n << BigInt(32 - parseIpv4Cidr(network.subnet).prefixLength));
+    let value = range.first + (1n << BigInt(32 - parseIpv4Cidr(network.subnet).prefixLength));
     while (!isFree(formatIpv6(value))) value++;
-    if (value <= subnet.last) return formatIpv6(value);
+    if (value <= range.last) return formatIpv6(value);
     throw new Refusal(
         `network "${network.name}" has no free address left in ${subnet.text}. Use a /64, or give ipv6Address.`,
     );

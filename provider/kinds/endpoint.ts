@@ -122,7 +122,10 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
     }
     const taken = new Set([network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)]);
     const range = network.ipRange === undefined ? subnet : parseIpv4Range(network.ipRange);
-    const away = context.world.tunnelsOf(network.key).flatMap(rangesAcross);
+    const away = context.world
+        .tunnelsOf(network.key)
+        .flatMap((tunnel) => rangesAcross(tunnel, network))
+        .flatMap(({ family, first, last }) => (family === 4 ? { first: Number(first), last: Number(last) } : []));
     const free = lowestFree(subnet, range, taken, away);
     if (free === undefined) {
         throw new Refusal(
@@ -325,6 +328,8 @@ export const endpoint: ObjectKind<EndpointObject> = {
 
     *affects(object, world) {
         yield object.sandbox;
+        // An address is here, whatever a tunnel's remoteEndpoints say.
+        for (const tunnel of world.tunnelsOf(object.network)) if (tunnel.remoteEndpoints) yield tunnel.key;
         for (const mapping of world.mappingsOf(object.key)) yield mapping.key;
         yield* targetsOfPoliciesAbout(object.key, world);
         yield* targetsOfPoliciesAbout(object.sandbox, world);

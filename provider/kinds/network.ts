@@ -35,7 +35,6 @@ import {
     many,
     mtu,
     ofFamily,
-    one,
     type PerFamily,
     perFamily,
     ref,
@@ -56,7 +55,7 @@ const schema = shape({
     subnet: perFamily(cidr).optional(),
     allowOverlap: z.boolean().optional(),
     gateway: perFamily(address).optional(),
-    ipRange: one(addressRange).optional(),
+    ipRange: perFamily(addressRange).optional(),
     reserved: many(ipv4).default([]),
     ipv4: later("Every network has IPv4.", true),
     ipv6: z.boolean().optional(),
@@ -143,21 +142,27 @@ interface NetworkInputs {
     readonly labels: Record<string, string>;
 }
 
-type PerFamilyInputs = { readonly subnet?: PerFamily; readonly gateway?: PerFamily };
+type PerFamilyInputs = { readonly subnet?: PerFamily; readonly gateway?: PerFamily; readonly ipRange?: PerFamily };
 
 /** The inputs with those of IPv4 alone. */
 function ofIpv4(raw: Record<string, unknown>): Omit<NetworkInputs, "subnet"> & { readonly subnet?: string } {
-    const { subnet, gateway } = raw as PerFamilyInputs;
-    return { ...raw, subnet: ofFamily(subnet, 4), gateway: ofFamily(gateway, 4) } as unknown as NetworkInputs;
+    const { subnet, gateway, ipRange } = raw as PerFamilyInputs;
+    return {
+        ...raw,
+        subnet: ofFamily(subnet, 4),
+        gateway: ofFamily(gateway, 4),
+        ipRange: ofFamily(ipRange, 4),
+    } as unknown as NetworkInputs;
 }
 
 /** What the inputs say of IPv6. */
 function ofIpv6(raw: Record<string, unknown>, facts: HostFacts) {
-    const { subnet, gateway } = raw as PerFamilyInputs;
+    const { subnet, gateway, ipRange } = raw as PerFamilyInputs;
     return {
         ipv6: raw["ipv6"] as boolean | undefined,
         subnet: ofFamily(subnet, 6),
         gateway: ofFamily(gateway, 6),
+        ipRange: ofFamily(ipRange, 6),
         pools: poolsOf(raw, 6, { base: facts.ipv6?.localPrefix ?? "", size: 64 }),
     };
 }

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
-import { contains, overlaps, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
+import { overlaps } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
-import { macOfUnderlay } from "../model/mac.js";
+import type { HostIdentity } from "../model/identity.js";
+import { macOfUnderlay, parseMac } from "../model/mac.js";
 import {
     encryptionOf,
     hostTarget,
@@ -11,14 +12,31 @@ import {
     type OverlayTunnelObject,
     type TunnelPeer,
 } from "../model/object.js";
+import { covers, type FamilyRange, parseRange, rangeOf } from "../model/range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { subnetsOf } from "./dual-stack.js";
 import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
-import { addressRange, adopt, ipv4, known, labels, later, mtu, ref, shape } from "./schema.js";
+import {
+    address,
+    addressRange,
+    adopt,
+    ipv4,
+    known,
+    labels,
+    later,
+    mtu,
+    ofFamily,
+    type PerFamily,
+    perFamily,
+    ref,
+    shape,
+    text,
+} from "./schema.js";
 import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./tunnel-forwarding.js";
 import { companionsOf, ipsecItems, refuseMixture } from "./tunnel-ipsec.js";
 import { chooseMtu, mtuDrift } from "./tunnel-mtu.js";
@@ -32,17 +50,28 @@ import {
     wireguardItems,
 } from "./tunnel-wireguard.js";
 import { routeTo } from "./underlay.js";
+import { unknown } from "./unknown.js";
 
 const peer = shape(
-    { underlayAddress: ipv4, ipRange: addressRange, keepAliveMs, ...peerIdentity },
-    "{ underlayAddress, ipRange } is expected: each host owns a range",
+    { underlayAddress: ipv4, ipRange: perFamily(addressRange).optional(), keepAliveMs, ...peerIdentity },
+    "an underlay address, or { underlayAddress, ipRange }, is expected: each host owns a range",
+);
+
+/** A bare address is a peer without a range. */
+const fromAddress = (given: unknown) =>
+    typeof given === "string" && given !== unknown ? { underlayAddress: given } : given;
+
+const remoteEndpoint = shape(
+    // MACs do not matter between hosts: what crosses is routed.
+    { address, underlayAddress: ipv4, macAddress: text(parseMac).optional() },
+    "{ address, underlayAddress } is expected",
 );
 
 const schema = shape({
     network: ref("network"),
     vni: z.int().min(1, "must be 1 to 16777215").max(16777215, "must be 1 to 16777215"),
-    peers: z.array(known(peer)).default([]),
-    remoteEndpoints: later("Forwarding follows the peers' ranges.", []),
+    peers: z.array(known(z.preprocess(fromAddress, peer))).default([]),
+    remoteEndpoints: z.array(known(remoteEndpoint)).optional(),
     local: ipv4.optional(),
     port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),
     encryption: z.enum(["none", "ipsec", "wireguard"]).optional(),
@@ -59,7 +88,8 @@ const schema = shape({
 interface TunnelInputs {
     readonly network: RefValue;
     readonly vni: number;
-    readonly peers: (Pick<TunnelPeer, "underlayAddress" | "ipRange"> & WireguardPeer)[];
+    readonly peers: (WireguardPeer & { readonly ipRange?: PerFamily })[];
+    readonly remoteEndpoints?: { readonly address: string; readonly underlayAddress: string }[];
     readonly local?: string;
     readonly port: number;
     readonly encryption?: "none" | "ipsec" | "wireguard";
@@ -99,31 +129,56 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
         if (other.network === network.key)
             throw new Refusal(`network "${network.name}" has a tunnel already: ${describeObject(other)}.`);
     }
-    const subnet = parseIpv4Cidr(network.subnet);
-    const ranges = inputs.peers.map((each) => ({ ...each, range: parseIpv4Range(each.ipRange) }));
-    for (const [i, { underlayAddress, ipRange, range }] of ranges.entries()) {
+    refusePeers(peersOf(inputs), network, local);
+    for (const [i, { address, underlayAddress }] of (inputs.remoteEndpoints ?? []).entries()) {
+        const path = `remoteEndpoints[${i}]`;
+        if (!subnetsOf(network).some((subnet) => covers(parseRange(subnet), rangeOf(address))))
+            throw new Refusal(`${path}: ${address} is outside ${network.subnet} of network "${network.name}".`);
+        if (!inputs.peers.some((peer) => peer.underlayAddress === underlayAddress))
+            throw new Refusal(`${path}: ${underlayAddress} is none of the peers. Add it to peers.`);
+    }
+}
+
+const peersOf = (inputs: TunnelInputs): TunnelPeer[] =>
+    inputs.peers.map(
+        ({ underlayAddress, ipRange }) =>
+            defined({ underlayAddress, ipRange: ofFamily(ipRange, 4), ipv6Range: ofFamily(ipRange, 6) }) as TunnelPeer,
+    );
+
+function refusePeers(peers: readonly TunnelPeer[], network: NetworkObject, local: string): void {
+    const known: { readonly i: number; readonly range: FamilyRange }[] = [];
+    for (const [i, { underlayAddress, ipRange, ipv6Range }] of peers.entries()) {
         const path = `peers[${i}]`;
         if (underlayAddress === local)
             throw new Refusal(`${path}: ${local} is this host itself. Name the other hosts only.`);
-        if (!contains(subnet, range))
-            throw new Refusal(`${path}: ipRange ${ipRange} is outside subnet ${network.subnet}.`);
-        const own = network.ipRange;
-        if (own !== undefined && overlaps(range, parseIpv4Range(own))) {
+        const first = peers.findIndex((other) => other.underlayAddress === underlayAddress);
+        if (ipv6Range !== undefined && network.ipv6 === undefined)
+            throw new Refusal(`${path}: ipRange ${ipv6Range} is IPv6, which network "${network.name}" has not.`);
+        if (ipRange !== undefined && ipv6Range === undefined && network.ipv6?.ipRange !== undefined) {
             throw new Refusal(
-                `${path}: ipRange ${ipRange} overlaps this host's own ${own}. Give each host a range of its own.`,
+                `${path}: ipRange ${ipRange} has none of IPv6, as network "${network.name}" has (${network.ipv6.ipRange}). Give both.`,
             );
         }
-        const twin = ranges.findIndex((other, j) => j < i && overlaps(other.range, range));
-        if (twin >= 0)
-            throw new Refusal(
-                `${path}: ipRange ${ipRange} overlaps that of peers[${twin}]. Give each host a range of its own.`,
-            );
-        const gateway = parseIpv4(network.gateway);
-        if (contains(range, { first: gateway, last: gateway })) {
-            throw new Refusal(
-                `${path}: ${network.gateway} of ipRange ${ipRange} is this host's own gateway. Give each host a range of its own.`,
-            );
+        for (const text of [ipRange, ipv6Range].filter((each) => each !== undefined)) {
+            const range = parseRange(text);
+            const [subnet, own, gateway] =
+                range.family === 6
+                    ? [network.ipv6?.subnet ?? "", network.ipv6?.ipRange, network.ipv6?.gateway ?? ""]
+                    : [network.subnet, network.ipRange, network.gateway];
+            const each = "Give each host a range of its own.";
+            if (!covers(parseRange(subnet), range))
+                throw new Refusal(`${path}: ipRange ${text} is outside subnet ${subnet}.`);
+            if (own !== undefined && overlaps(range, parseRange(own)))
+                throw new Refusal(`${path}: ipRange ${text} overlaps this host's own ${own}. ${each}`);
+            const twin = known.find((other) => other.range.family === range.family && overlaps(other.range, range));
+            if (twin !== undefined)
+                throw new Refusal(`${path}: ipRange ${text} overlaps that of peers[${twin.i}]. ${each}`);
+            if (covers(range, rangeOf(gateway)))
+                throw new Refusal(`${path}: ${gateway} of ipRange ${text} is this host's own gateway. ${each}`);
+            known.push({ i, range });
         }
+        if (first < i)
+            throw new Refusal(`${path}: ${underlayAddress} is that of peers[${first}]. Name each host once.`);
     }
 }
 
@@ -171,10 +226,11 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
                 `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others. A tunnel needs a network with a bridge of its own.`,
             );
         }
-        if (network.ipv6 !== undefined)
+        if (network.ipv6 !== undefined && inputs.encryption === "wireguard") {
             throw new Refusal(
-                `network "${network.name}" has IPv6, and tunnels carry IPv4 only yet. Leave IPv6 out there.`,
+                `network "${network.name}" has IPv6, and WireGuard tunnels carry IPv4 only yet. Leave IPv6 out there, or use "ipsec".`,
             );
+        }
         const local = chooseLocal(inputs, context);
         refuseConflicts(inputs, network, local, context);
         const isIpsec = inputs.encryption === "ipsec";
@@ -194,11 +250,19 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             port: inputs.port,
             local,
             peers: withReplyMarks(
-                inputs.peers.map(({ underlayAddress, ipRange }, i) =>
-                    defined({ underlayAddress, ipRange, ipsec: associations[i], wireguard: wireguard?.peers[i] }),
+                peersOf(inputs).map((each, i) =>
+                    defined({ ...each, ipsec: associations[i], wireguard: wireguard?.peers[i] }),
                 ),
                 context,
             ),
+            ...(inputs.remoteEndpoints?.length
+                ? {
+                      remoteEndpoints: inputs.remoteEndpoints.map(({ address, underlayAddress }) => ({
+                          address,
+                          underlayAddress,
+                      })),
+                  }
+                : {}),
             ...chooseMtu(inputs.mtu, inputs.peers, inputs.encryption ?? "none", context.facts),
             ...(isIpsec && identity !== undefined ? { ipsec: { id: identity.id, epoch: identity.epoch } } : {}),
             wireguard: wireguard?.own,
@@ -226,9 +290,9 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             ...elementsOf(object, world),
             ...tunnelMemberships(key, network),
             ...(wireguard === undefined ? [vxlanOf(object, alias)] : wireguardItems(object, network, alias)),
-            ...tunnelSysctls(key),
-            ...routesAcross(object, network, wireguard === undefined),
-            ...(wireguard === undefined ? vxlanEntries(object) : []),
+            ...tunnelSysctls(key, network),
+            ...routesAcross(object, network, world, wireguard === undefined),
+            ...(wireguard === undefined ? vxlanEntries(object, network) : []),
             ...replyItems(object, network, wireguard === undefined),
         ];
     },

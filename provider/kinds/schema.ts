@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { formatIpv4, parseIpv4, parseIpv4Cidr, parseIpv4Range } from "../model/address.js";
+import { formatIpv4, parseIpv4, parseIpv4Cidr } from "../model/address.js";
 import { formatIpv6, isIpv6, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import { type Kind, kindTitles } from "../model/kind.js";
 import { formatPortRange, parsePortRange } from "../model/port-range.js";
+import { parseRange } from "../model/range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { unknown } from "./unknown.js";
 
@@ -92,12 +93,6 @@ export function later(instead: string, ...supported: readonly unknown[]): z.ZodT
     return refuse.optional();
 }
 
-const noIpv6 = (value: string) => {
-    if (isIpv6(value))
-        throw new Error(`"${value}" is IPv6, where automatic addresses follow the IPv4 ones; give an IPv4 range`);
-    return value;
-};
-
 export const ipv4 = text((value) => {
     parseIpv4(value);
     return value;
@@ -131,9 +126,11 @@ export const addressOrCidr = text((value) => {
     if (isIpv6(value)) return parseIpv6Cidr(value.includes("/") ? value : `${value}/128`).text;
     return parseIpv4Cidr(value.includes("/") ? value : `${value}/32`).text;
 });
+/** CIDR, or first and last address; of either family. */
 export const addressRange = text((value) => {
-    parseIpv4Range(noIpv6(value));
-    return value.replace(/\s/g, "");
+    const { family, first, last } = parseRange(value);
+    if (family === 4) return value.replace(/\s/g, "");
+    return value.includes("/") ? parseIpv6Cidr(value).text : `${formatIpv6(first)}-${formatIpv6(last)}`;
 });
 
 /** An address, a network or a range, as `Network` takes them: `10.0.0.1`, `10.0.0.0/24`, `10.0.0.1-10.0.0.9`. */

@@ -4,8 +4,10 @@ import { formatIpv4, parseIpv4Range } from "../model/address.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { macOfUnderlay } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
+import { formatAddress } from "../model/range.js";
 import type { World } from "../model/world.js";
 import { subnetsOf } from "./dual-stack.js";
+import { rangesOf } from "./tunnel-forwarding.js";
 
 /**
  * A port that a peer publishes may keep the client's address: then connections come over the tunnel from anywhere, and what
@@ -31,9 +33,12 @@ export function withReplyMarks(
     });
 }
 
-/** The address that the host with this range has on the segment, unless its program says otherwise: of a CIDR the second. */
-function gatewayOf({ ipRange }: TunnelPeer): string {
-    return formatIpv4(parseIpv4Range(ipRange).first + (ipRange.includes("/") ? 1 : 0));
+/** The addresses that the host with these ranges has on the segment, unless its program says otherwise: of a CIDR the second. */
+function gatewaysOf(peer: TunnelPeer, network: NetworkObject): string[] {
+    return rangesOf(peer, network).map(({ family, first }) => {
+        const text = family === 6 ? (peer.ipv6Range ?? peer.ipRange) : peer.ipRange;
+        return formatAddress(first + (text?.includes("/") ? 1n : 0n), family);
+    });
 }
 
 /** Nobody speaks over a tunnel as one of this host's networks; where there is no tunnel nobody could. */
@@ -67,13 +72,16 @@ export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, 
         element("tunnel_gateways", [dev], network.gateway),
         ...(network.ipv6 === undefined ? [] : [element("tunnel_gateways6", [dev], network.ipv6.gateway)]),
         ...tunnel.peers.flatMap((peer): Item[] => {
-            const { underlayAddress, replyMark } = peer;
+            const { underlayAddress, replyMark, ipRange } = peer;
             const known = [
-                element("peer_gateways", [dev, gatewayOf(peer)]),
+                ...gatewaysOf(peer, network).map((gateway) =>
+                    element(isIpv6(gateway) ? "peer_gateways6" : "peer_gateways", [dev, gateway]),
+                ),
                 element(isIpv6(underlayAddress) ? "peer_hosts6" : "peer_hosts", [dev, underlayAddress]),
             ];
-            if (replyMark === undefined || !isAddressed) return known;
-            const via = formatIpv4(parseIpv4Range(peer.ipRange).first);
+            // Answers go by the gateway that its range has; without a range nothing is kept.
+            if (replyMark === undefined || !isAddressed || ipRange === undefined) return known;
+            const via = formatIpv4(parseIpv4Range(ipRange).first);
             const at = { type: "route", dev, link: `link ${dev}`, table: String(replyMark), isOnLink: true } as const;
             return [
                 ...known,

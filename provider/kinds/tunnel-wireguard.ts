@@ -116,12 +116,12 @@ export function wireguardEnds(peers: readonly WireguardPeer[], facts: HostFacts)
 export function wireguardItems(tunnel: OverlayTunnelObject, network: NetworkObject, alias: string): Item[] {
     const { key: dev, port, mtuBytes, wireguard } = tunnel;
     if (wireguard === undefined) return [];
-    const crossings = crossingsOf(tunnel);
+    const crossings = crossingsOf(tunnel, network);
     const peers = tunnel.peers.flatMap((peer): Item[] => {
         if (peer.wireguard === undefined) return [];
         const { publicKey, keepAliveMs = 0 } = peer.wireguard;
-        const allowed = crossings.flatMap(({ to, peer: owner }) => (owner === peer ? [to] : []));
         const address = peer.underlayAddress;
+        const allowed = crossings.flatMap(({ to, underlayAddress }) => (underlayAddress === address ? [to.text] : []));
         return [{ type: "wireguard-peer", dev, publicKey, address, port, allowed, keepAlive: keepAliveMs / 1000 }];
     });
     return [

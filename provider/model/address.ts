@@ -71,20 +71,6 @@ export function overlaps<T extends number | bigint>(a: AddressRange<T>, b: Addre
     return a.first <= b.last && b.first <= a.last;
 }
 
-/** The fewest networks that make up a range exactly, in order: routes are by prefix. */
-export function cidrsOf({ first, last }: Ipv4Range): Ipv4Cidr[] {
-    const found: Ipv4Cidr[] = [];
-    for (let start = first; start <= last; ) {
-        let prefixLength = 32;
-        const size = () => 2 ** (32 - prefixLength);
-        while (prefixLength > 0 && start % (size() * 2) === 0 && start + size() * 2 - 1 <= last) prefixLength--;
-        const text = `${formatIpv4(start)}/${prefixLength}`;
-        found.push({ text, prefixLength, first: start, last: start + size() - 1 });
-        start += size();
-    }
-    return found;
-}
-
 /** The prefix length of an address's network, as `172.20.0.1/24` needs it. */
 export function withPrefix(address: string, cidr: { readonly prefixLength: number }): string {
     return `${address}/${cidr.prefixLength}`;

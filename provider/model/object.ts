@@ -38,7 +38,12 @@ export interface NetworkObject extends ObjectBase<"network"> {
     readonly ipRange?: string;
     readonly reserved: readonly string[];
     /** Absent: IPv4 only. */
-    readonly ipv6?: { readonly subnet: string; readonly gateway: string };
+    readonly ipv6?: {
+        readonly subnet: string;
+        readonly gateway: string;
+        /** Where automatic addresses are; absent: in the whole subnet. */
+        readonly ipRange?: string;
+    };
     readonly internal: boolean;
     readonly isolateEndpoints: boolean;
     readonly masquerade: boolean;
@@ -195,7 +200,9 @@ export interface FirewallPolicyObject extends ObjectBase<"firewall-policy"> {
 
 export interface TunnelPeer {
     readonly underlayAddress: string;
-    readonly ipRange: string;
+    /** Absent: it has single addresses only. */
+    readonly ipRange?: string;
+    readonly ipv6Range?: string;
     /** With encryption "ipsec". */
     readonly ipsec?: PeerAssociations;
     /** Of connections that come from there with a source outside the segment. Absent: none do. */
@@ -218,6 +225,8 @@ export interface OverlayTunnelObject extends ObjectBase<"overlay-tunnel"> {
     readonly port: number;
     readonly local: string;
     readonly peers: readonly TunnelPeer[];
+    /** Addresses that are not where the ranges say; absent: none. */
+    readonly remoteEndpoints?: readonly { readonly address: string; readonly underlayAddress: string }[];
     readonly mtuBytes: number;
     /** The program chose the MTU; absent: it follows from the underlay. */
     readonly isMtuGiven?: true;

@@ -291,6 +291,25 @@ refuses("overlay-tunnel", "new", [
         "peers[1]: ipRange 172.26.1.128/25 overlaps that of peers[0]. Give each host a range of its own.",
     ],
     [
+        tunnel({ peers: [to("192.0.2.20", "172.26.1.0/24"), to("192.0.2.20", "172.26.2.0/24")] }),
+        "peers[1]: 192.0.2.20 is that of peers[0]. Name each host once.",
+    ],
+    [
+        tunnel({ peers: [{ ...to("192.0.2.20", ""), ipRange: ["172.26.1.0/24", "fd00:26:0:1::/64"] }] }),
+        'peers[0]: ipRange fd00:26:0:1::/64 is IPv6, which network "plain" has not.',
+    ],
+    [
+        tunnel({ peers: [], remoteEndpoints: [{ address: "172.26.1.9", underlayAddress: "192.0.2.20" }] }),
+        "remoteEndpoints[0]: 192.0.2.20 is none of the peers. Add it to peers.",
+    ],
+    [
+        tunnel({
+            peers: [{ underlayAddress: "192.0.2.20" }],
+            remoteEndpoints: [{ address: "172.27.1.9", underlayAddress: "192.0.2.20" }],
+        }),
+        'remoteEndpoints[0]: 172.27.1.9 is outside 172.26.0.0/16 of network "plain".',
+    ],
+    [
         tunnel({ mtu: 1451, peers: [to("192.0.2.20", "172.26.1.0/24")] }),
         "mtu 1451 does not fit the underlay: at most 1450 bytes pass unfragmented. Lower it, or leave it out.",
     ],

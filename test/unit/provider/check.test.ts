@@ -201,7 +201,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
     },
     "firewall-policy": { existingFlows: ["cut", "drain"] },
     "overlay-tunnel": {
-        remoteEndpoints: [[{ address: "10.0.0.1" }], []],
         learning: [true, false],
     },
 };
@@ -601,13 +600,13 @@ test.each([
     ["overlay-tunnel", { port: 65536 }, "port: must be a port, 1 to 65535 (got 65536)."],
     [
         "overlay-tunnel",
-        { peers: ["192.0.2.20"] },
-        'peers[0]: { underlayAddress, ipRange } is expected: each host owns a range (got "192.0.2.20").',
+        { peers: ["192.0.2.256"] },
+        'peers[0].underlayAddress: is required ("192.0.2.256" is not an IPv4 address such as 172.20.0.10).',
     ],
     [
         "overlay-tunnel",
-        { peers: [{ underlayAddress: "192.0.2.20" }] },
-        "peers[0].ipRange: is required (a text is expected).",
+        { remoteEndpoints: [{ address: "10.0.0.1" }] },
+        "remoteEndpoints[0].underlayAddress: is required (a text is expected).",
     ],
     ["overlay-tunnel", { local: "eth0" }, 'local: "eth0" is not an IPv4 address such as 172.20.0.10.'],
     [

@@ -136,6 +136,7 @@ export const examples: Readonly<Record<Kind, Props>> = {
         network,
         vni: 42,
         peers: [{ underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24" }],
+        remoteEndpoints: [{ address: "172.20.0.9", underlayAddress: "192.0.2.20" }],
         local: "192.0.2.10",
         port: 4790,
         mtu: 1400,
