@@ -114,7 +114,9 @@ export class OverlayNetwork extends pulumi.ComponentResource {
             const elsewhere = remoteEndpoints
                 ?.filter((one) => one.host !== host)
                 .map(({ address, host: { underlayAddress } }) => ({ address, underlayAddress }));
-            const ends = { ...ofTunnel, network, peers, remoteEndpoints: elsewhere } as OverlayTunnelArgs;
+            // The address that the peers know this end by.
+            const local = host.underlayAddress;
+            const ends = { ...ofTunnel, network, local, peers, remoteEndpoints: elsewhere } as OverlayTunnelArgs;
             const tunnel = new OverlayTunnel(child, ends, { parent: this });
             this.#tunnels.set(network, tunnel);
             Object.assign(network.__linuxnet, { overlay: this });

@@ -104,7 +104,8 @@ function chooseLocal(inputs: TunnelInputs, { facts, previous }: Context): string
     const foreign = facts.addresses.filter(({ interfaceName }) => interfaceName !== "lo");
     const own = foreign.map(({ address }) => address.split("/")[0]);
     if (inputs.local !== undefined) {
-        if (own.includes(inputs.local)) return inputs.local;
+        // WireGuard sends from whatever address leads to a peer, and a host behind NAT has not the one it is known by.
+        if (own.includes(inputs.local) || inputs.encryption === "wireguard") return inputs.local;
         throw new Refusal(`local ${inputs.local} is no address of the host. Its addresses are ${own.join(", ")}.`);
     }
     const first = inputs.peers[0];
