@@ -106,3 +106,35 @@ test("overlay: of three hosts only the one that is meant is sent a frame, and no
     expect(await fromB.read()).toEqual({ sent: [20, 0], arp: 0, nd: 0 });
     expect(await fromC.read()).toEqual({ sent: [0, 0], arp: 0, nd: 0 });
 });
+
+test("overlay under load: an endpoint that moves to another host is reached all the time, and nobody else notices", async () => {
+    const [a, b, c] = ends;
+    const address = "172.25.0.20";
+    const [beside, asking] = await Promise.all([joinMesh(a, "beside"), joinMesh(c, "watching")]);
+    const old = await joinMesh(a, "movable", { ipv4Address: address });
+    const servers = [await serveEcho(old.place, port), await serveEcho(beside.place, port)];
+    await using toOther = await startStream(asking.place, beside.address, port);
+    await using toMoved = await startStream(asking.place, address, port);
+    await using fromBeside = await startStream(beside.place, address, port);
+    const streams = [toOther, toMoved, fromBeside];
+    for (const { counts } of streams) await expect.poll(() => counts().judged).toBeGreaterThan(100);
+    // There first, then the way there, then no more here.
+    const moved = await joinMesh(b, "moved", { ipv4Address: address });
+    servers.push(await serveEcho(moved.place, port));
+    const remoteEndpoints = [{ address, underlayAddress: b.machine.address }];
+    for (const { tunnel } of [c, a]) expect(await tunnel?.update({ remoteEndpoints })).toBe("update");
+    await old.endpoint.delete();
+    const [other, far, near] = await Promise.all(streams.map((stream) => stream.settled()));
+    console.log(
+        `an endpoint moved under load: lost ${other?.lost} of ${other?.judged} packets to another one, ` +
+            `${far?.lost} of ${far?.judged} from a third host, ${near?.lost} of ${near?.judged} from the host it left`,
+    );
+    expect(other?.lost).toBe(0);
+    expect(far?.lost).toBe(0);
+    // From the host it left until the delete is done: the old one is gone a moment before the way to the new one is there.
+    expect(near?.lost).toBeLessThan(500);
+    const sinceThen = await Promise.all(streams.map((stream) => stream.settled()));
+    expect(sinceThen.map(({ lost }) => lost)).toEqual([other?.lost, far?.lost, near?.lost]);
+    for (const { tunnel } of [c, a]) expect(await tunnel?.update({ remoteEndpoints: [] })).toBe("update");
+    for (const server of servers) await server[Symbol.asyncDispose]();
+});
