@@ -263,6 +263,10 @@ const inet: BaseTable = {
             name: "output",
             hook: "type filter hook output priority 0",
             rules: [
+                // Of send_redirects "all" counts too, which is the host's. A neighbour that a redirect names may be gone, or behind a
+                // tunnel, the next moment, and who believed it goes on sending there for five minutes.
+                "oifname @networks icmp type redirect drop",
+                "oifname @networks icmpv6 type nd-redirect drop",
                 // The kernel's policies see to it; whoever takes them away lets nothing out in the clear.
                 "udp dport @tunnel_ports ip daddr . udp dport @encrypted_peers rt ipsec missing drop",
                 "udp dport @tunnel_ports ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
