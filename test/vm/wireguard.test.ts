@@ -250,4 +250,5 @@ test("wireguard: nothing of the segment is readable on the underlay, whatever ha
             snapshot,
             shown,
         ]);
-});
+    // Three emulated machines and twelve phases.
+}, 1_800_000);
