@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import { createLab, type LabHost } from "../../lab/index.js";
 
 /** A segment over the named hosts, with a sandbox on each. */
-function layOut(hosts: Readonly<Record<string, LabHost>>, names: readonly string[]) {
+function layOut(hosts: Readonly<Record<string, LabHost>>, names: readonly string[], vni = 42) {
     const made = names.map((name) => new Host(name, { connection: hosts[name]?.connection ?? { host: "nobody" } }));
-    const mesh = new OverlayNetwork("mesh", { hosts: made, subnet: "10.64.0.0/16", vni: 42 });
+    const mesh = new OverlayNetwork("mesh", { hosts: made, subnet: "10.64.0.0/16", vni });
     const addresses = made.map((host, i) => {
         const endpoint = new Sandbox(`app-${names[i]}`, { host }).connect(mesh);
         return [names[i] ?? "", endpoint.address] as const;
@@ -29,4 +29,26 @@ test("overlay network: whichever host comes or goes, the preview knows it and no
     const fewer = () => layOut(hosts, ["c", "b"]);
     expect((await stack.update(fewer)).changes).toMatchObject({ delete: 5, update: 3 });
     expect(stack.outputs).toEqual({ b: "10.64.1.0", c: "10.64.2.0" });
+});
+
+test("overlay network: a host that is down is named, the others are applied, and the next up completes", async () => {
+    await using lab = await createLab({ hosts: 3 });
+    const [a, b, c] = lab.hosts as [LabHost, LabHost, LabHost];
+    const lay = (vni?: number) => () => layOut({ a, b, c }, ["a", "b", "c"], vni);
+    const vnis = async () => {
+        const shown = await Promise.all(lab.hosts.map((host) => host.exec("ip -d -j link show type vxlan")));
+        return shown.map(({ stdout }) => JSON.parse(stdout)[0].linkinfo.info_data.id);
+    };
+    await using stack = await lab.up(lay(), { environment: { PULUMI_CONTINUE_ON_ERROR: "true" } });
+    expect(await vnis()).toEqual([42, 42, 42]);
+    const closed =
+        "chain in { type filter hook input priority -300; tcp dport 22 ct state new reject with tcp reset; }";
+    await c.exec("nft -f -", { stdin: `table inet down {\n${closed}\n}\n` });
+    await expect(stack.update(lay(43))).rejects.toThrow(
+        `OverlayTunnel "mesh-c" on ${c.connection.user}@${c.address}: `,
+    );
+    expect(await vnis()).toEqual([43, 43, 42]);
+    await c.exec("nft delete table inet down");
+    expect((await stack.update()).changes).toMatchObject({ update: 1 });
+    expect(await vnis()).toEqual([43, 43, 43]);
 });
