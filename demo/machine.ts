@@ -26,7 +26,8 @@ export function renderAll(commands: readonly string[], end = "wait"): string {
 export function labMachine(machine: LabMachine): Machine {
     return {
         runtime: nodeRuntime,
-        run: async (script) => (await machine.exec(script)).stdout,
+        // A scan of all ports takes its time on a busy machine.
+        run: async (script) => (await machine.exec(script, { timeoutMs: 240_000 })).stdout,
         start: (commands) => machine.spawn(renderAll(commands)),
     };
 }

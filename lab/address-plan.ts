@@ -26,7 +26,8 @@ export function planAddresses(index: number): AddressPlan {
         index,
         linkName: `lnlab-${index.toString(16).padStart(3, "0")}`,
         subnet: `198.${18 + (index >> 8)}.${index & 255}.0/24`,
-        ipv6Subnet: `2001:2:0:${index.toString(16)}::/64`,
+        // From 1 on: a fourth zero would be written in another way (RFC 5952).
+        ipv6Subnet: `2001:2:0:${(index + 1).toString(16)}::/64`,
     };
 }
 

@@ -33,14 +33,18 @@ export async function layCases(
     });
     return {
         front,
-        network: define("network", () => stack.network("alone", { subnet: "172.22.0.0/24", labels: { a: "b" } }), {
-            mtu: 1400,
-            internal: true,
-            isolateEndpoints: true,
-            hostAccess: false,
-            defaultPolicy: "deny",
-            gateway: "172.22.0.9",
-        }),
+        network: define(
+            "network",
+            () => stack.network("alone", { subnet: "172.22.0.0/24", labels: { a: "b" }, mtu: 1500 }),
+            {
+                mtu: 1400,
+                internal: true,
+                isolateEndpoints: true,
+                hostAccess: false,
+                defaultPolicy: "deny",
+                gateway: "172.22.0.9",
+            },
+        ),
         sandbox: define(
             "sandbox",
             () => stack.sandbox("alone", { sysctls: { "net.ipv4.ip_unprivileged_port_start": "80" } }),
@@ -69,7 +73,7 @@ export async function layCases(
         ),
         "overlay tunnel": define(
             "overlay tunnel",
-            () => stack.overlayTunnel("far", { network: front, vni: 7, peers: peers("172.20.0.128/29") }),
+            () => stack.overlayTunnel("far", { network: front, vni: 7, peers: peers("172.20.0.128/29"), mtu: 1450 }),
             { vni: 8, peers: peers("172.20.0.136/30"), mtu: 1400 },
         ),
     };

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import type { LabHost } from "../../lab/index.js";
+import { macOfUnderlay } from "../../provider/model/mac.js";
 
 type Json = Record<string, unknown>;
 
@@ -38,7 +39,11 @@ exit 0`;
 export async function readHostState(host: Pick<LabHost, "exec" | "address" | "machineId">): Promise<HostState> {
     const { stdout } = await host.exec(script);
     const sections = new Map<string, string>();
-    for (const part of stdout.replaceAll(host.address, "HOST").replaceAll(host.machineId, "MACHINE").split(/^=== /m)) {
+    const anonymous = withoutReplyMarks(stdout)
+        .replaceAll(host.address, "HOST")
+        .replaceAll(macOfUnderlay(host.address), "HOST-MAC")
+        .replaceAll(host.machineId, "MACHINE");
+    for (const part of anonymous.split(/^=== /m)) {
         const end = part.indexOf("\n");
         if (end > 0) sections.set(part.slice(0, end), part.slice(end + 1).trim());
     }
@@ -183,4 +188,20 @@ export async function expectOneOf(
     if (found === undefined)
         expect(now, `${what}: ${Object.keys(states).join(" or ")}`).toEqual(Object.values(states)[0]);
     return found?.[0] ?? "";
+}
+
+/** Marks are handed out in the order in which tunnels come; here they are numbered by tunnel and peer. */
+function withoutReplyMarks(stdout: string): string {
+    const marks = [...stdout.matchAll(/^.*"kind":"overlay-tunnel".*$/gm)].flatMap(([object]) => {
+        const [, key] = /"key":"(\w+)"/.exec(object) ?? [];
+        return [...object.matchAll(/"replyMark":(\d+)/g)].map(([, mark = ""], i) => ({ mark, peer: `${key} ${i}` }));
+    });
+    marks.sort((a, b) => (a.peer < b.peer ? -1 : 1));
+    let text = stdout;
+    for (const [i, { mark }] of marks.entries()) {
+        const number = 1999000000 + i;
+        text = text.replaceAll(mark, String(number));
+        text = text.replaceAll(`0x${Number(mark).toString(16)}`, `0x${number.toString(16)}`);
+    }
+    return text;
 }
