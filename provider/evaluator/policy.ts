@@ -1,7 +1,7 @@
 import { icmpTypeNumber, speaksOfIcmpv6 } from "../model/icmp-type.js";
 import { isIpv6 } from "../model/ipv6.js";
 import type { EndpointObject, FirewallPolicyObject, Peer, PolicyRule } from "../model/object.js";
-import { meetSpans } from "../model/span.js";
+import { meet } from "../model/range.js";
 import { protocolNumber } from "./protocol.js";
 import type { Side } from "./sender.js";
 import { isWithin, type Site } from "./site.js";
@@ -90,8 +90,8 @@ function isPeer(peer: Peer, { at, address, endpoint }: Side, { world }: Site): b
     if (typeof at !== "object") return false;
     const isAcross = world
         .tunnelsOf(at.key)
-        .some(({ peers }) => peers.some(({ ipRange }) => ipRange !== undefined && meetSpans(address, ipRange)));
-    if ("remote" in peer) return isAcross && peer.addresses.some((each) => meetSpans(address, each));
+        .some(({ peers }) => peers.some(({ ipRange }) => ipRange !== undefined && meet(address, ipRange)));
+    if ("remote" in peer) return isAcross && peer.addresses.some((each) => meet(address, each));
     if (world.get("network", peer.object) !== undefined)
         return at.key === peer.object && (peer.segment === true || !isAcross);
     return endpoint !== undefined && (endpoint.key === peer.object || endpoint.sandbox === peer.object);

@@ -60,7 +60,7 @@ export const firstReqid = 0x80000000;
 export const reqidBits = 26;
 
 /** Each association of a reqid has one of its sixteen numbers. */
-export function spiOf(reqid: number, epoch: number): string {
+function spiOf(reqid: number, epoch: number): string {
     return `0x${(reqid + (epoch % 16)).toString(16)}`;
 }
 

@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { formatIpv4, parseIpv4Cidr } from "../model/address.js";
+import { type AddressRange, parseIpv4Cidr } from "../model/address.js";
 import type { AddressPool, Connection } from "../model/connection.js";
-import { formatIpv6, isIpv6, parseIpv6Cidr } from "../model/ipv6.js";
+import { isIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import type { NetworkObject } from "../model/object.js";
+import { formatAddress, parseRange } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import { lowestFreePart } from "../model/subnet-ranges.js";
 import type { BuildContext } from "./kind.js";
@@ -44,6 +45,16 @@ const defaultPool: AddressPool = { base: "10.176.0.0/12", size: 24 };
 
 const describe = (pools: readonly AddressPool[]) => pools.map(({ base, size }) => `${base} in /${size}s`).join(", ");
 
+/** The first part of the pools that overlaps nothing; `undefined` when none is left. */
+function firstFree(pools: readonly AddressPool[], taken: readonly AddressRange<bigint>[]): string | undefined {
+    for (const { base, size } of pools) {
+        const { family, ...whole } = parseRange(base);
+        const free = lowestFreePart({ whole, step: 1n << BigInt((family === 6 ? 128 : 32) - size) }, taken);
+        if (free !== undefined) return `${formatAddress(free.first, family)}/${size}`;
+    }
+    return undefined;
+}
+
 /** The first subnet of the pools that overlaps no network, route or address of the host. @throws Refusal */
 export function chooseSubnet(inputs: Record<string, unknown>, { world, facts, key }: Context): string {
     const pools = poolsOf(inputs, 4, defaultPool);
@@ -52,12 +63,8 @@ export function chooseSubnet(inputs: Record<string, unknown>, { world, facts, ke
         ...facts.addresses.map(({ range }) => range),
         ...facts.routes.flatMap(({ destination }) => (destination.text === "0.0.0.0/0" ? [] : destination)),
     ].map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) }));
-    for (const { base, size } of pools) {
-        const { first, last } = parseIpv4Cidr(base);
-        const cut = { whole: { first: BigInt(first), last: BigInt(last) }, step: 1n << BigInt(32 - size) };
-        const free = lowestFreePart(cut, taken);
-        if (free !== undefined) return `${formatIpv4(Number(free.first))}/${size}`;
-    }
+    const free = firstFree(pools, taken);
+    if (free !== undefined) return free;
     throw new Refusal(
         `the Host's address pools have no free subnet left (${describe(pools)}). Give the network a subnet, or the Host further addressPools.`,
     );
@@ -73,10 +80,8 @@ export function chooseIpv6Subnet(pools: readonly AddressPool[], { world, facts, 
             ),
         ...(facts.ipv6?.subnets ?? []).map(({ range }) => range),
     ];
-    for (const { base, size } of pools) {
-        const free = lowestFreePart({ whole: parseIpv6Cidr(base), step: 1n << BigInt(128 - size) }, taken);
-        if (free !== undefined) return `${formatIpv6(free.first)}/${size}`;
-    }
+    const free = firstFree(pools, taken);
+    if (free !== undefined) return free;
     throw new Refusal(
         `the Host's address pools have no free IPv6 subnet left (${describe(pools)}). Give the network an IPv6 subnet, or the Host further addressPools.`,
     );

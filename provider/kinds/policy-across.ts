@@ -1,6 +1,6 @@
 import { hostTarget, type NetworkObject, type PolicyRule } from "../model/object.js";
+import { meet } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
-import { meetSpans } from "../model/span.js";
 import type { World } from "../model/world.js";
 import { subnetsOf } from "./dual-stack.js";
 import { locate, machineOf } from "./elsewhere.js";
@@ -77,7 +77,7 @@ export function refuseOtherSegment(
         for (const [i, { peers }] of (rules[direction] ?? []).entries()) {
             for (const [j, peer] of peers.entries()) {
                 if (!("remote" in peer)) continue;
-                if (peer.addresses.some((address) => subnets.some((subnet) => meetSpans(address, subnet)))) continue;
+                if (peer.addresses.some((address) => subnets.some((subnet) => meet(address, subnet)))) continue;
                 throw new Refusal(
                     `${direction}[${i}].${side}[${j}] (${peer.addresses.join(", ")}) is on another host and on no segment of the target ` +
                         `(${subnets.join(", ")}), so it can never match. Put both on one OverlayNetwork.`,

@@ -4,7 +4,7 @@ import { icmpTypeName, speaksOfIcmpv6 } from "../model/icmp-type.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { type EndpointObject, interfaceOf, type NetworkObject, type Peer, type PolicyRule } from "../model/object.js";
 import { formatPortRange } from "../model/port-range.js";
-import { meetSpans } from "../model/span.js";
+import { meet } from "../model/range.js";
 import type { World } from "../model/world.js";
 import { ipv6SourcesOf, subnetsOf } from "./dual-stack.js";
 
@@ -33,7 +33,7 @@ function interfaceAt(endpoint: EndpointObject, world: World): string {
 function tunnelsTo(address: string, side: Side, world: World): string[] {
     const networks = side === "host" ? world.all("network") : [side];
     return networks
-        .filter((network) => subnetsOf(network).some((subnet) => meetSpans(address, subnet)))
+        .filter((network) => subnetsOf(network).some((subnet) => meet(address, subnet)))
         .flatMap((network) => world.tunnelsOf(network.key).map(({ key }) => key));
 }
 

@@ -1,7 +1,7 @@
 import type { NetworkObject, PortMappingObject } from "../model/object.js";
+import { meet } from "../model/range.js";
 import { parseId } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import { meetSpans } from "../model/span.js";
 import type { World } from "../model/world.js";
 import { subnetsOf } from "./dual-stack.js";
 import { type FarRef, locate, machineOf } from "./elsewhere.js";
@@ -55,9 +55,7 @@ export function segmentOf(addresses: readonly string[], world: World): NetworkOb
     return world
         .all("network")
         .filter(({ key }) => world.tunnelsOf(key).length > 0)
-        .find((network) =>
-            subnetsOf(network).some((subnet) => addresses.some((address) => meetSpans(address, subnet))),
-        );
+        .find((network) => subnetsOf(network).some((subnet) => addresses.some((address) => meet(address, subnet))));
 }
 
 /** @throws Refusal when nothing leads there, or not with the clients' addresses */

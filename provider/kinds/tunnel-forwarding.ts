@@ -67,7 +67,7 @@ export function rangesAcross({ peers }: OverlayTunnelObject, network: NetworkObj
 }
 
 /** The addresses of a network's endpoints on this host. */
-function ownAddresses(network: NetworkObject, world: World): string[] {
+function addressesHere(network: NetworkObject, world: World): string[] {
     return world.endpointsOf(network.key).flatMap((endpoint) => addressesOf(endpoint, network));
 }
 
@@ -97,7 +97,7 @@ export function routesAcross(
     const here = new Set(
         tunnel.remoteEndpoints === undefined
             ? []
-            : ownAddresses(network, world).flatMap((address) => prefixesOf(rangeOf(address)).map(({ text }) => text)),
+            : addressesHere(network, world).flatMap((address) => prefixesOf(rangeOf(address)).map(({ text }) => text)),
     );
     return crossingsOf(tunnel, network)
         .filter(({ to }) => !here.has(to.text))

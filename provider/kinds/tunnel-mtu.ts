@@ -29,7 +29,7 @@ export function largestInside(underlayBytes: number, encryption: Encryption, und
 }
 
 /** Of the narrowest way to a peer: one MTU for the segment on this host, so that no sandbox sends what does not arrive. */
-export function possibleMtu(
+function possibleMtu(
     peers: readonly { readonly underlayAddress: string }[],
     encryption: Encryption,
     facts: HostFacts,

@@ -1,4 +1,4 @@
-import { type AddressRange, contains, formatIpv4, parseIpv4, parseIpv4Range } from "./address.js";
+import { type AddressRange, contains, formatIpv4, overlaps, parseIpv4, parseIpv4Range } from "./address.js";
 import { formatIpv6, isIpv6, parseIpv6, parseIpv6Cidr } from "./ipv6.js";
 
 /** Addresses of one family, in a row. */
@@ -37,6 +37,12 @@ export function rangeOf(address: string): FamilyRange {
 
 export function covers(outer: FamilyRange, inner: FamilyRange): boolean {
     return outer.family === inner.family && contains(outer, inner);
+}
+
+/** Whether any address is in both: addresses, networks in CIDR notation, or ranges. */
+export function meet(a: string, b: string): boolean {
+    const [one, other] = [a, b].map((text) => (/[/-]/.test(text) ? parseRange(text) : rangeOf(text)));
+    return one !== undefined && other !== undefined && one.family === other.family && overlaps(one, other);
 }
 
 /** A range that a route can lead to. */

@@ -1,5 +1,5 @@
-import { type AddressRange, contains, formatIpv4, overlaps, parseIpv4 } from "./address.js";
-import { formatIpv6, isIpv6, parseIpv6 } from "./ipv6.js";
+import { type AddressRange, contains, overlaps } from "./address.js";
+import { type FamilyRange, familyOf, formatAddress, rangeOf } from "./range.js";
 
 /** What one host has of a segment; arrays for two families. */
 export interface HostRange {
@@ -43,9 +43,10 @@ export function assignRanges(
         const chosen = given[name];
         if (chosen !== undefined)
             return [name, { ipRange: chosen, gateway: likeGiven(chosen, [chosen].flat().map(firstAddress)) }];
-        const own = families.flatMap(({ byHost, prefix, format }) => {
+        const own = families.flatMap(({ byHost, prefix, whole: { family } }) => {
             const { first } = byHost.get(name) ?? {};
-            return first === undefined ? [] : { range: `${format(first)}/${prefix}`, gateway: format(first + 1n) };
+            if (first === undefined) return [];
+            return { range: `${formatAddress(first, family)}/${prefix}`, gateway: formatAddress(first + 1n, family) };
         });
         const ipRange = own.map(({ range }) => range);
         const gateway = own.map((one) => one.gateway);
@@ -57,23 +58,18 @@ export function assignRanges(
 /** A subnet that is cut into ranges of equal size. */
 interface Cut {
     readonly text: string;
-    readonly whole: Range;
+    readonly whole: FamilyRange;
     readonly step: bigint;
     readonly prefix: number;
-    readonly available: bigint;
-    readonly format: (value: bigint) => string;
 }
 
 function parseCut(text: string, prefixPerHost: number | undefined): Cut {
-    const { address, length, bits, format } = parseSubnet(text);
-    const prefix = prefixPerHost ?? (bits === 32 ? 24 : 64);
+    const { length, bits, ...whole } = parseSubnet(text);
+    const prefix = prefixPerHost ?? (whole.family === 6 ? 64 : 24);
     if (!Number.isInteger(prefix) || prefix < length || prefix > bits - 2) {
         throw new Error(`prefixPerHost ${prefix} does not fit ${text}: expected ${length} to ${bits - 2}.`);
     }
-    const size = 1n << BigInt(bits - length);
-    const first = address - (address % size);
-    const step = 1n << BigInt(bits - prefix);
-    return { text, whole: { first, last: first + size - 1n }, step, prefix, available: size / step, format };
+    return { text, whole, step: 1n << BigInt(bits - prefix), prefix };
 }
 
 function assignFamily(
@@ -83,7 +79,7 @@ function assignFamily(
     kept: Readonly<Record<string, HostRange>>,
 ): Map<string, Range> {
     const ofFamily = (texts: string | readonly string[] = []) =>
-        [texts].flat().flatMap((text) => (isIpv6(text) === isIpv6(cut.text) ? parseRange(text) : []));
+        [texts].flat().flatMap((text) => (familyOf(text) === cut.whole.family ? parseRange(text) : []));
     const chosen = Object.values(given).flatMap(ofFamily);
     const before = new Map(
         Object.entries(kept).map(([name, { ipRange }]) => [
@@ -103,8 +99,9 @@ function assignFamily(
         const taken = [...chosen, ...byHost.values()];
         const range = lowestFreePart(cut, [...taken, ...left]) ?? lowestFreePart(cut, taken);
         if (range === undefined) {
+            const available = (cut.whole.last - cut.whole.first + 1n) / cut.step;
             throw new Error(
-                `${cut.text} has room for ${cut.available} ranges of /${cut.prefix}, but there are ${hosts.length} hosts. ` +
+                `${cut.text} has room for ${available} ranges of /${cut.prefix}, but there are ${hosts.length} hosts. ` +
                     "Use a larger subnet, or a longer prefixPerHost.",
             );
         }
@@ -131,48 +128,40 @@ export function lowestFreePart(
     return last <= whole.last ? { first, last } : undefined;
 }
 
-interface Parsed {
-    readonly address: bigint;
-    readonly length: number;
-    /** 32 or 128. */
-    readonly bits: number;
-    readonly format: (value: bigint) => string;
-}
+const neither = (text: string) => new Error(`"${text}" is neither CIDR (10.64.0.0/16) nor "first-last".`);
 
-function parseAddress(text: string, whole: string): Omit<Parsed, "length"> {
+function parseAddress(text: string, whole: string): FamilyRange {
     try {
-        if (isIpv6(text)) return { address: parseIpv6(text), bits: 128, format: formatIpv6 };
-        return { address: BigInt(parseIpv4(text)), bits: 32, format: (value) => formatIpv4(Number(value)) };
+        return rangeOf(text);
     } catch {
-        throw new Error(`"${whole}" is neither CIDR (10.64.0.0/16) nor "first-last".`);
+        throw neither(whole);
     }
 }
 
-function parseSubnet(text: string): Parsed {
+/** Of a network in CIDR notation; bits behind the prefix may be set. */
+function parseSubnet(text: string): FamilyRange & { readonly length: number; readonly bits: number } {
     const [local = "", length, more] = text.split("/");
     if (length === undefined) throw new Error(`"${text}" is not a subnet: expected CIDR, as in 10.64.0.0/16.`);
-    const parsed = parseAddress(local, text);
-    if (!/^\d{1,3}$/.test(length) || Number(length) > parsed.bits || more !== undefined)
-        throw new Error(`"${text}" is neither CIDR (10.64.0.0/16) nor "first-last".`);
-    return { ...parsed, length: Number(length) };
+    const { family, first: address } = parseAddress(local, text);
+    const bits = family === 6 ? 128 : 32;
+    if (!/^\d{1,3}$/.test(length) || Number(length) > bits || more !== undefined) throw neither(text);
+    const size = 1n << BigInt(bits - Number(length));
+    const first = address - (address % size);
+    return { family, first, last: first + size - 1n, length: Number(length), bits };
 }
 
 /** CIDR or "first-last". */
-function parseRange(text: string): Range {
+function parseRange(text: string): FamilyRange {
     const [first = "", last] = text.split("-");
-    if (last !== undefined)
-        return { first: parseAddress(first.trim(), text).address, last: parseAddress(last.trim(), text).address };
-    const { address, length, bits } = parseSubnet(text);
-    const size = 1n << BigInt(bits - length);
-    const start = address - (address % size);
-    return { first: start, last: start + size - 1n };
+    if (last === undefined) return parseSubnet(text);
+    const from = parseAddress(first.trim(), text);
+    return { ...from, last: parseAddress(last.trim(), text).first };
 }
 
 /** The first address of a range that a machine may have. */
 function firstAddress(text: string): string {
-    const { first } = parseRange(text);
-    const { format } = parseAddress(text.split(/[-/]/)[0]?.trim() ?? "", text);
-    return format(text.includes("-") ? first : first + 1n);
+    const { family, first } = parseRange(text);
+    return formatAddress(text.includes("-") ? first : first + 1n, family);
 }
 
 /** A single value stays one, several stay an array. */
