@@ -14,7 +14,7 @@ import {
     signedBy,
     withoutUndefined,
 } from "./lifecycle.js";
-import type { Connection, Hop } from "./model/connection.js";
+import { type Connection, type Hop, withoutHostsWords } from "./model/connection.js";
 import { isEqual } from "./model/equal.js";
 import type { NetworkObject } from "./model/object.js";
 import { formatId, isOfStack, type Owner, parseId, type ReferenceValue } from "./model/reference.js";
@@ -110,13 +110,13 @@ function withCooperation(world: World, hostId: string, wants: boolean): Map<stri
 
 /**
  * The connection tells what is on the host how stack configuration calls it, whether it may be gone, whether its networks
- * need exceptions in other firewalls, and where those without a subnet take theirs from. State that says none of it stays as it is until its connection changes: it
- * would list every resource as updated.
+ * need exceptions in other firewalls, and where those without a subnet take theirs from. State that says none of it stays
+ * as it is until its connection changes: it would list every resource as updated.
  */
 function carry(inputs: Props, olds: Props): Props {
     const { connection, deleteUnreachable, cooperate, addressPools } = inputs;
     if (typeof connection !== "object" || connection === null) return inputs;
-    const { name: _, deleteUnreachable: __, cooperate: ___, addressPools: ____, ...written } = connection as Connection;
+    const written = withoutHostsWords(connection as Connection);
     const saysMore = deleteUnreachable === true || cooperate === true || addressPools !== undefined;
     if (!saysMore && isEqual(olds["connection"], written)) return { ...inputs, connection: written };
     const told = {

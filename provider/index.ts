@@ -27,8 +27,14 @@ function provide(kind: Kind): DynamicProvider {
             throw (await import("./lifecycle.js")).explain(kind, props, error);
         }
     }
+    return methods(call, async ({ config }) => (await import("./sessions.js")).configure(config));
+}
+
+type Call = <T>(props: Props, work: (handler: Handler) => Promise<T>) => Promise<T>;
+
+function methods(call: Call, configure: DynamicProvider["configure"]): DynamicProvider {
     return {
-        configure: async ({ config }) => (await import("./sessions.js")).configure(config),
+        configure,
         check: (olds, news) => call(news, (handler) => handler.check(olds, news)),
         diff: (id, olds, news) => call(olds, (handler) => handler.diff(id, olds, news)),
         create: (inputs) => call(inputs, (handler) => handler.create(inputs)),
@@ -47,15 +53,8 @@ export const portMapping = provide("port-mapping");
 export const firewallPolicy = provide("firewall-policy");
 export const overlayTunnel = provide("overlay-tunnel");
 
-const rangesHandler = async () => (await import("./overlay-ranges.js")).overlayRangesHandler;
-
 /** Has no host, and so no session and no message that names one. */
-export const overlayRanges: DynamicProvider = {
-    configure: async () => undefined,
-    check: async (olds, news) => (await rangesHandler()).check(olds, news),
-    diff: async (id, olds, news) => (await rangesHandler()).diff(id, olds, news),
-    create: async (inputs) => (await rangesHandler()).create(inputs),
-    read: async (id, props) => (await rangesHandler()).read(id, props),
-    update: async (id, olds, news) => (await rangesHandler()).update(id, olds, news),
-    delete: async (id, props) => (await rangesHandler()).delete(id, props),
-};
+export const overlayRanges = methods(
+    async (_props, work) => work((await import("./overlay-ranges.js")).overlayRangesHandler),
+    async () => undefined,
+);

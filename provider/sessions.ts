@@ -1,6 +1,6 @@
 import { tell } from "./engine-log.js";
 import type { Host } from "./host/host.js";
-import type { Connection } from "./model/connection.js";
+import { type Connection, withoutHostsWords } from "./model/connection.js";
 import { mayForget, type Overrides, override, parseOverrides } from "./overrides.js";
 import { isUnanswered } from "./unanswered.js";
 
@@ -26,13 +26,7 @@ let isWatching = false;
 
 /** The open host of a connection: one shell for the whole life of this process. */
 export async function sessionOf(connection: Connection, waitMs = 0): Promise<Host> {
-    const {
-        name: _,
-        deleteUnreachable: __,
-        cooperate: ___,
-        addressPools: ____,
-        ...resolved
-    } = override(connection, overridesNow());
+    const resolved = withoutHostsWords(override(connection, overridesNow()));
     const key = JSON.stringify({ ...resolved, waitMs: 0 });
     const known = sessions.get(key);
     if (known !== undefined) return known;

@@ -71,6 +71,17 @@ export type Hop = Omit<
     | "addressPools"
 >;
 
+/** The way to the machine alone, without what the Host tells those on it. */
+export function withoutHostsWords({
+    name: _,
+    deleteUnreachable: __,
+    cooperate: ___,
+    addressPools: ____,
+    ...way
+}: Connection): Connection {
+    return way;
+}
+
 /** The connection without credentials, for messages: `deploy@203.0.113.10:22`. */
 export function describeConnection(connection: Connection): string {
     if (connection.transport === "local") return "this machine";
