@@ -103,6 +103,12 @@ export function chooseIpv6Half(
         throw new Refusal(
             `mtu ${ipv4.mtuBytes} is too small: IPv6 needs 1280 bytes (RFC 8200). Raise it, or leave IPv6 out.`,
         );
+    const tunnel = world.tunnelsOf(context.key).find(({ wireguard }) => wireguard !== undefined);
+    if (tunnel !== undefined) {
+        throw new Refusal(
+            `it is a segment of ${describeObject(tunnel)}, and WireGuard tunnels carry IPv4 only yet. Leave IPv6 out.`,
+        );
+    }
     const own = wanted.subnet ?? previous?.ipv6?.subnet ?? chooseIpv6Subnet(wanted.pools, context);
     const subnet = parseIpv6Cidr(own);
     refuseSubnet(subnet, own, ipv4.subnet, context);

@@ -168,3 +168,12 @@ test("wireguard: has its port for itself", () => {
         new Refusal('port 51820/udp is published by port mapping "game" of stack shop/dev. Choose another port.'),
     );
 });
+
+test("wireguard: IPv6 is refused, whichever of the two comes later", () => {
+    const both = { subnet: ["172.25.0.0/24", "fd00:25::/64"], ipRange: "172.25.0.0/25", host: ref("host", "edge") };
+    const dual = put(empty, "network", "mesh", both);
+    expect(() => tunnel({}, dual)).toThrow('network "mesh" has IPv6, and WireGuard tunnels carry IPv4 only yet.');
+    expect(() => put(tunnel(), "network", "mesh", both)).toThrow(
+        'it is a segment of overlay tunnel "mesh" of stack shop/dev, and WireGuard tunnels carry IPv4 only yet.',
+    );
+});
