@@ -22,6 +22,7 @@ import { formatId, type ObjectId, type Owner, parseId, type ReferenceValue } fro
 import { Refusal } from "./model/refusal.js";
 import type { World } from "./model/world.js";
 import { sessionOf, sessionToDelete } from "./sessions.js";
+import { noteStaticAddresses, staticAddressesFor } from "./static-addresses.js";
 
 /** Properties of a resource as the engine passes them. */
 export type Props = Record<string, unknown>;
@@ -54,7 +55,10 @@ export interface Handler {
 }
 
 /** Inputs that every resource has beside its arguments; written by the SDK and by check. */
-const internals = ["__provider", "owner", "connection", "objectKey", "retainOnDelete", "replaceOnChanges"] as const;
+const internals = [
+    ...(["__provider", "owner", "connection", "objectKey", "retainOnDelete", "replaceOnChanges"] as const),
+    ...(["staticAddresses"] as const),
+];
 
 /** A change of these touches nothing on the host. */
 const ofTheProgramOnly = new Set(["connection", "objectKey"]);
@@ -196,6 +200,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             spareKey: keyOf(kindName, `${owner.urn} ${freshGeneration}`),
             generation: known?.generation,
             freshGeneration,
+            staticAddresses: staticAddressesFor(inputs),
         };
         // What a killed create left, or another owner has, may differ from what the manifest says.
         const isThere = host.world().ownedBy(owner.urn) !== undefined || inputs["adopt"] === true;
@@ -232,8 +237,15 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
             const mixed = isSound ? refuseMixedMachines(checked.inputs) : [];
             const located = isSound ? kind.across?.locate(checked.inputs) : undefined;
             const title = `${kindTitles[kindName]} "${ownerOf(news)?.name}"`;
+            noteStaticAddresses(news);
             return {
-                inputs: withoutUndefined({ ...checked.inputs, ...located?.inputs, objectKey }),
+                inputs: withoutUndefined({
+                    ...checked.inputs,
+                    ...located?.inputs,
+                    objectKey,
+                    // Of the program, not of the resource: with it in the state, whatever changes elsewhere would show here.
+                    staticAddresses: undefined,
+                }),
                 failures: [
                     ...checked.failures,
                     ...[...mixed, ...(located?.problems ?? [])].map((reason) => ({

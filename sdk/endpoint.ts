@@ -14,13 +14,14 @@ import {
     type Unset,
 } from "./resource.js";
 import type { Sandbox } from "./sandbox.js";
+import { listStaticAddresses, noteStaticAddresses } from "./static-addresses.js";
 
 export interface EndpointArgs extends CommonArgs {
     /** The sandbox to attach. Replaces. */
     sandbox: Ref<Sandbox>;
     /** The network to attach it to; of an OverlayNetwork the one on the sandbox's host. Replaces. */
     network: Ref<Network | OverlayNetwork>;
-    /** In place. @default allocated on the host, and stable */
+    /** In place. @default allocated on the host, none that the program gives to another endpoint, and stable */
     ipv4Address?: pulumi.Input<string>;
     /** On a network with IPv6. In place. @default the one with the number of the IPv4 address, and stable */
     ipv6Address?: pulumi.Input<string>;
@@ -101,18 +102,23 @@ export class Endpoint extends LinuxnetResource<"endpoint"> {
     declare readonly hostInterface: pulumi.Output<string>;
 
     constructor(name: string, args: EndpointArgs, opts?: ResourceOptions) {
-        const project = (at: string) => ({
-            props: {
-                ...unset,
-                ...args,
-                sandbox: projectRef(`${at}: sandbox`, ["sandbox"], args.sandbox),
-                network: projectNetwork(`${at}: network`, args),
-                routes: projectRoutes(`${at}: routes`, args.routes),
-            },
-            connection: connectionOf(`${at}: sandbox`, ["sandbox"], args.sandbox),
-            host: isBranded(args.sandbox, "sandbox") ? args.sandbox.__linuxnet.host : undefined,
-            network: isBranded(args.network, "network", "overlay-network") ? args.network : undefined,
-        });
+        const project = (at: string) => {
+            const sandbox = projectRef(`${at}: sandbox`, ["sandbox"], args.sandbox);
+            const network = projectNetwork(`${at}: network`, args);
+            return {
+                props: {
+                    ...unset,
+                    ...args,
+                    sandbox,
+                    network,
+                    routes: projectRoutes(`${at}: routes`, args.routes),
+                    staticAddresses: projectStaticAddresses(args, [sandbox, network]),
+                },
+                connection: connectionOf(`${at}: sandbox`, ["sandbox"], args.sandbox),
+                host: isBranded(args.sandbox, "sandbox") ? args.sandbox.__linuxnet.host : undefined,
+                network: isBranded(args.network, "network", "overlay-network") ? args.network : undefined,
+            };
+        };
         super(definition, name, args, project, opts);
     }
 
@@ -146,6 +152,14 @@ function projectNetwork(at: string, args: EndpointArgs): unknown {
             });
         });
     });
+}
+
+/** What it must leave to others, of the families in which it is given none itself. */
+function projectStaticAddresses({ network, ipv4Address, ipv6Address }: EndpointArgs, after: unknown[]): unknown {
+    noteStaticAddresses(network, [ipv4Address, ipv6Address]);
+    if (ipv4Address !== undefined && ipv6Address !== undefined) return undefined;
+    const isWanted = (address: string) => (address.includes(":") ? ipv6Address : ipv4Address) === undefined;
+    return listStaticAddresses(network, isWanted, after);
 }
 
 function projectRoutes(at: string, routes: unknown): unknown {

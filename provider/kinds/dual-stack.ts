@@ -191,7 +191,8 @@ export function chooseIpv6Address(
     }
     const { previous } = context;
     // One that follows from an IPv4 address is as much its endpoint's alone as that.
-    const isFree = (address: string) => !kept.has(address) && address !== network.ipv6?.gateway;
+    const isFree = (address: string) =>
+        !kept.has(address) && !context.staticAddresses.has(address) && address !== network.ipv6?.gateway;
     if (previous?.network === network.key && previous.ipv6Address !== undefined) {
         const value = parseIpv6(previous.ipv6Address);
         if (contains(subnet, { first: value, last: value })) return previous.ipv6Address;

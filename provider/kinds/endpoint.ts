@@ -4,6 +4,7 @@ import { linkAlias } from "../kernel/link.js";
 import { addressKey } from "../kernel/route.js";
 import { contains, lowestFree, parseIpv4, parseIpv4Cidr, parseIpv4Range, withPrefix } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
+import { isIpv6 } from "../model/ipv6.js";
 import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4, parseMac } from "../model/mac.js";
 import {
@@ -120,7 +121,9 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
                 "Give ipv4Address, or give the network an ipRange that is yours.",
         );
     }
-    const taken = new Set([network.gateway, ...network.reserved, ...others.map((other) => other.ipv4Address)]);
+    const { staticAddresses } = context;
+    const held = others.map((other) => other.ipv4Address);
+    const taken = new Set([network.gateway, ...network.reserved, ...held, ...staticAddresses]);
     const range = network.ipRange === undefined ? subnet : parseIpv4Range(network.ipRange);
     const away = context.world
         .tunnelsOf(network.key)
@@ -130,7 +133,7 @@ function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: 
     if (free === undefined) {
         throw new Refusal(
             `network "${network.name}" has no free address left in ${network.ipRange ?? network.subnet}: ` +
-                `${listHolders(others)} Use a larger subnet or ipRange, or remove endpoints.`,
+                `${listHolders(others)}${listPlanned(held, staticAddresses)} Use a larger subnet or ipRange, or remove endpoints.`,
         );
     }
     return free;
@@ -143,6 +146,12 @@ function listHolders(others: readonly EndpointObject[]): string {
     const names = others.slice(0, namedHolders).map((other) => describeObject(other));
     const more = others.length > namedHolders ? ` and ${others.length - namedHolders} more` : "";
     return `${others.length} are in use${names.length === 0 ? "" : `, by ${names.join(", ")}${more}`}.`;
+}
+
+/** What the program gives to endpoints that are not there yet. */
+function listPlanned(held: readonly string[], staticAddresses: ReadonlySet<string>): string {
+    const planned = [...staticAddresses].filter((address) => !isIpv6(address) && !held.includes(address));
+    return planned.length === 0 ? "" : ` The program gives ${planned.join(", ")} to others.`;
 }
 
 function chooseMac(inputs: EndpointInputs, ipv4Address: string, network: NetworkObject, context: Context): string {

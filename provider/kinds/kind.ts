@@ -21,6 +21,8 @@ export interface BuildContext<T extends HostObject> {
     /** What the kernel shows of what `survey` asked for. */
     readonly kernel: Snapshot | undefined;
     readonly derive: Derive;
+    /** Addresses that the program gives to endpoints of the same network; what it leaves open takes none of them. */
+    readonly staticAddresses: ReadonlySet<string>;
 }
 
 /** A kind whose inputs may name objects of other hosts. */

@@ -16,6 +16,7 @@ export interface Placement {
     /** Of the resource's id; absent when it is created. */
     readonly generation: string | undefined;
     readonly freshGeneration: string;
+    readonly staticAddresses?: ReadonlySet<string>;
 }
 
 type Inputs = Record<string, unknown>;
@@ -60,7 +61,8 @@ export function placeObject(
     derive: Derive,
 ): HostObject {
     const isAdopting = inputs["adopt"] === true;
-    const context = { world, facts, kernel, derive, owner: at.owner, generation: at.generation ?? at.freshGeneration };
+    const { owner, generation = at.freshGeneration, staticAddresses = new Set<string>() } = at;
+    const context = { world, facts, kernel, derive, owner, generation, staticAddresses };
 
     function build(key: string, previous: HostObject | undefined, below: HostObject | undefined): HostObject {
         const object = kind.build(inputs, { ...context, key, previous, adoptedFrom: below });

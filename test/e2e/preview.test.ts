@@ -68,7 +68,12 @@ function layout(version: 1 | 2) {
         labels,
         sysctls: { "net.ipv4.ip_unprivileged_port_start": isSecond ? 80 : 443 },
     });
-    const webFront = web.connect(front, { labels, ipv4Address: isSecond ? "172.20.0.7" : "172.20.0.6" });
+    // Automatic, and there before the engine has ever heard of the static one that would have been the first.
+    const early = new linuxnet.Sandbox("early", { host: edge }).connect(front);
+    const webFront = web.connect(front, {
+        labels: { ...labels, after: early.address },
+        ipv4Address: isSecond ? "172.20.0.7" : "172.20.0.2",
+    });
     new linuxnet.PortMapping("http", { target: webFront, labels, hostPort: isSecond ? 8081 : 8080, targetPort: 80 });
     new linuxnet.FirewallPolicy("access", {
         target: webFront,
@@ -76,7 +81,7 @@ function layout(version: 1 | 2) {
         ingress: isSecond ? [{ action: "allow", ports: [80] }] : [],
         ...(isSecond ? {} : { egress: [{ action: "reject", to: "external" }] }),
     });
-    return { hostInterface: webFront.hostInterface };
+    return { hostInterface: webFront.hostInterface, early: early.address };
 }
 
 test("preview: what changes in place is shown and done as an update, and interfaces live on", async () => {
@@ -87,8 +92,10 @@ test("preview: what changes in place is shown and done as an update, and interfa
         );
     const made = await indexes();
     expect(made.join()).toContain(stack.outputs.hostInterface);
-    expect((await stack.preview(() => layout(2))).changes).toEqual({ same: 1, update: 6 });
-    expect((await stack.update(() => layout(2))).changes).toEqual({ same: 1, update: 6 });
+    expect(stack.outputs.early).toBe("172.20.0.3");
+    expect((await stack.preview(() => layout(2))).changes).toEqual({ same: 3, update: 6 });
+    expect((await stack.update(() => layout(2))).changes).toEqual({ same: 3, update: 6 });
+    expect(stack.outputs.early).toBe("172.20.0.3");
     expect(await indexes()).toEqual(made);
     const inside = (
         await bed.host.exec("ip -j addr show dev front; cat /proc/sys/net/ipv4/ip_unprivileged_port_start", {
@@ -98,8 +105,8 @@ test("preview: what changes in place is shown and done as an update, and interfa
     expect(inside).toContain('"mtu":1400');
     expect(inside).toContain('"local":"172.20.0.7"');
     expect(inside).toMatch(/\n80$/);
-    expect((await stack.preview()).changes).toEqual({ same: 7 });
-    expect((await stack.refresh()).changes).toEqual({ same: 7 });
+    expect((await stack.preview()).changes).toEqual({ same: 9 });
+    expect((await stack.refresh()).changes).toEqual({ same: 9 });
 });
 
 test("preview: --replace creates before it deletes, and what is new stays", async () => {

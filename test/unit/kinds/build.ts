@@ -64,6 +64,7 @@ interface BuildOptions {
     readonly stack?: string;
     readonly facts?: HostFacts;
     readonly generation?: string;
+    readonly staticAddresses?: readonly string[];
 }
 
 /** What a resource's create or update does before it touches the host: check, then build. @throws Refusal */
@@ -79,6 +80,7 @@ export function build(kind: Kind, name: string, args: Args, world: World, option
         adoptedFrom: undefined,
         kernel: undefined,
         derive,
+        staticAddresses: new Set(options.staticAddresses),
     });
 }
 

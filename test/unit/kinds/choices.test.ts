@@ -53,6 +53,29 @@ test("address: an automatic one stays on update, also when a lower one is free a
     expect(on(endpoint(world, "s1", "front", { labels: { a: "b" } }), "s1-front").ipv4Address).toBe("172.20.0.3");
 });
 
+test("address: an automatic one leaves those to others that the program gives them, of both families, and one that is there stays", () => {
+    const start = network(empty, "front", "172.20.0.0/29", { ipv6: true });
+    const subnet = (start.get("network", keyOf("network", "front"))?.ipv6?.subnet ?? "").replace("/64", "");
+    const staticAddresses = ["172.20.0.2", "172.20.0.4", `${subnet}3`];
+    const attach = (world: World, name: string, given: readonly string[]) =>
+        put(
+            world,
+            "endpoint",
+            `${name}-front`,
+            { sandbox: ref("sandbox", name), network: ref("network", "front") },
+            { staticAddresses: given },
+        );
+    let world = sandboxes(start, 5);
+    world = attach(world, "s0", staticAddresses);
+    expect(on(world, "s0-front")).toMatchObject({ ipv4Address: "172.20.0.3", ipv6Address: `${subnet}8` });
+    world = attach(world, "s0", ["172.20.0.3"]);
+    expect(on(world, "s0-front")).toMatchObject({ ipv4Address: "172.20.0.3", ipv6Address: `${subnet}8` });
+    world = attach(attach(world, "s1", staticAddresses), "s2", staticAddresses);
+    expect(() => attach(world, "s3", staticAddresses)).toThrow(
+        /3 are in use, .* The program gives 172\.20\.0\.2, 172\.20\.0\.4 to others\. Use a larger/,
+    );
+});
+
 test("address: one that was static stays when the program leaves it out", () => {
     let world = endpoint(sandboxes(network(empty, "front", "172.20.0.0/24"), 1), "s0", "front", {
         ipv4Address: "172.20.0.77",
@@ -469,6 +492,7 @@ const chooseNetwork = (world: World, name: string, args: Args, pools: readonly o
             adoptedFrom: undefined,
             kernel: undefined,
             derive,
+            staticAddresses: new Set(),
         },
     ) as NetworkObject;
 

@@ -28,6 +28,15 @@ test.each(kindNames)("%s: checking what was checked changes nothing", async (kin
     }
 });
 
+test("endpoint: what the program gives to others is no part of it", async () => {
+    const { inputs, failures } = await check("endpoint", {
+        ...minimal.endpoint,
+        staticAddresses: "172.20.0.2 nonsense",
+    });
+    expect(failures).toEqual([]);
+    expect(inputs).not.toHaveProperty("staticAddresses");
+});
+
 /** What must be given, and nothing else. */
 const minimal: Readonly<Record<Kind, Props>> = {
     host: { connection: { host: "203.0.113.10" } },

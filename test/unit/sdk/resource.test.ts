@@ -76,6 +76,27 @@ test("inputs: arguments go as they were written, undefined ones and outputs not 
     });
 });
 
+test("static addresses: an endpoint that is given none knows what others on its network are, wherever they stand", async () => {
+    const host = new linuxnet.Host("edge", { connection });
+    const [front, back] = ["frontend", "backend"].map((name) => new linuxnet.Network(name, { host })) as [
+        linuxnet.Network,
+        linuxnet.Network,
+    ];
+    const connect = (name: string, to: linuxnet.Network, args = {}) =>
+        new linuxnet.Sandbox(name, { host }).connect(to, args);
+    const listed = async (of: linuxnet.Endpoint, name: string) =>
+        (await inputsOf(registered, of, name))["staticAddresses"];
+    const open = connect("open", front);
+    const half = connect("half", front, { ipv4Address: "172.20.0.2" });
+    const alone = connect("alone", back);
+    const full = connect("full", front, { ipv4Address: "172.20.0.3", ipv6Address: "fd00::3" });
+    connect("later", front, { ipv4Address: pulumi.output(Promise.resolve("172.20.0.4")) });
+    expect(await listed(open, "open-frontend")).toBe("172.20.0.2 172.20.0.3 fd00::3 172.20.0.4");
+    expect(await listed(half, "half-frontend")).toBe("fd00::3");
+    expect(await listed(full, "full-frontend")).toBeUndefined();
+    expect(await listed(alone, "alone-backend")).toBeUndefined();
+});
+
 test("inputs: a misspelt argument travels on, so that check can name the right one", async () => {
     const host = new linuxnet.Host("edge", { connection });
     const network = new linuxnet.Network("frontend", { host, subnett: "172.20.0.0/24" } as never);
