@@ -27,7 +27,7 @@ export interface EndpointArgs extends CommonArgs {
     ipv6Address?: pulumi.Input<string>;
     /** In place. @default made from the address */
     macAddress?: pulumi.Input<string>;
-    /** Further names by which others on the network find the sandbox. In place. @default [] */
+    /** Further names by which others on the network find the sandbox; several may share one. In place. @default [] */
     aliases?: Many<string>;
     /**
      * The interface inside the sandbox, up to 15 bytes. In place.

@@ -100,11 +100,11 @@ export interface NetworkArgs extends CommonArgs {
      * subnet). Replaces. @default a bridge of its own with a short name made from the resource's URN
      */
     interfaceName?: pulumi.Input<string>;
-    /** How endpoints resolve names. In place. @default `{ mode: "server" }` */
+    /** How endpoints resolve names. In place. @default `{ mode: "server" }`, with `existing` `{ mode: "hosts" }` */
     dns?: pulumi.Input<DnsArgs>;
     /** Routes every endpoint of the network gets (Podman's `--route`). In place. @default [] */
     routes?: pulumi.Input<pulumi.Input<RouteArgs>[]>;
-    /** Names every endpoint of the network resolves: name to address. In place. @default {} */
+    /** Further names in every sandbox of the network: name to address, or to "host-gateway", the host. In place. @default {} */
     extraHosts?: pulumi.Input<Record<string, pulumi.Input<string>>>;
     /** Host address of port mappings that name none. In place. @default every address of the host */
     defaultHostAddress?: pulumi.Input<string>;
@@ -116,20 +116,25 @@ export type NetworkDriver = "bridge" | "macvlan" | "ipvlan";
 export type NetworkMode = "bridge" | "private" | "vepa" | "passthru" | "l2" | "l3" | "l3s";
 export type DefaultPolicy = "network" | "deny";
 
-/** How names are resolved. */
+/** How names are resolved. What a Sandbox says goes before what its Networks say. */
 export interface DnsArgs {
     /**
-     * "server" answers by a resolver on the host; "hosts" writes the names into /etc/hosts; "none" leaves names alone.
-     * @default "server"
+     * "server" answers by a resolver on the host; "hosts" writes the names into files, without one; "none" leaves names
+     * alone.
+     * @default of a Network "server", on a bridge of others (`existing`) "hosts"; of a Sandbox what its networks have
      */
     mode?: pulumi.Input<DnsMode>;
-    /** Where questions about all other names go. @default the host's own resolvers */
+    /** Addresses where questions about all other names go. @default the host's own resolvers */
     servers?: Many<string>;
     /** Domains tried after a name. @default [] */
     search?: Many<string>;
-    /** Domain of the network's own names. @default none, they are single words */
+    /**
+     * Of a Network the domain of its names, which are found without it too: `db`, `db.backend`. Of a Sandbox the first of
+     * `search`.
+     * @default the network's name; of a Sandbox none
+     */
     domain?: pulumi.Input<string>;
-    /** Options of resolv.conf, such as "ndots:2". @default [] */
+    /** Options of resolv.conf(5), such as "ndots:2". @default [] */
     options?: Many<string>;
 }
 

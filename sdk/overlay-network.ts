@@ -48,7 +48,10 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
     attachable?: pulumi.Input<boolean>;
     /** What endpoints without a policy may do. In place. @default "network" */
     defaultPolicy?: pulumi.Input<DefaultPolicy>;
-    /** How endpoints resolve names. In place. @default `{ mode: "server" }` */
+    /**
+     * How endpoints resolve names; `domain` is the segment's name where it is left out. In place.
+     * @default `{ mode: "server" }`
+     */
     dns?: pulumi.Input<DnsArgs>;
     /** Largest packet in bytes. In place. @default the largest that the underlay carries unfragmented */
     mtu?: pulumi.Input<number>;
@@ -98,10 +101,13 @@ export class OverlayNetwork extends pulumi.ComponentResource {
         const range = (of: string, what: keyof HostRange) =>
             ranges.apply((all) => all?.[of]?.[what]) as pulumi.Output<string | string[]>;
         const networks: Record<string, Network> = {};
+        // One domain everywhere; the networks' names are those of their hosts.
+        const domain = name.toLowerCase().replace(/[^a-z0-9_.-]/g, "-");
+        const dns = pulumi.output(args.dns).apply((given) => ({ domain, ...given }));
         for (const [hostName, host] of hosts) {
             const child = `${name}-${host.__linuxnet.name}`;
             const own = { host, ipRange: range(hostName, "ipRange"), gateway: range(hostName, "gateway") };
-            const network = new Network(child, { ...ofNetwork, ...own }, { parent: this });
+            const network = new Network(child, { ...ofNetwork, dns, ...own }, { parent: this });
             const peers = hosts
                 .filter(([peerName]) => peerName !== hostName)
                 .map(([peerName, peer]) => ({

@@ -20,7 +20,11 @@ export interface SandboxArgs extends CommonArgs {
     host: Ref<Host>;
     /** Name of the namespace (`/run/netns/<name>`). Replaces. @default `<resource name>-<6 hex digits>` */
     name?: pulumi.Input<string>;
-    /** The name by which others on its networks find it (`db:5432`). In place. @default the resource name */
+    /**
+     * The name by which others on its networks find it (`db:5432`), one label or several. Two sandboxes with one are both
+     * answered. In place; once it is left out it stays until the sandbox changes otherwise.
+     * @default the resource name in lower case, with "-" for what no name has
+     */
     hostname?: pulumi.Input<string>;
     /**
      * Joins this existing namespace (a name of `ip netns`, or its path below /run/netns) and never owns it: what the
@@ -31,7 +35,7 @@ export interface SandboxArgs extends CommonArgs {
     networkMode?: pulumi.Input<NetworkModeOfSandbox>;
     /** How names are resolved, where it differs from the networks' own settings. In place. */
     dns?: pulumi.Input<DnsArgs>;
-    /** Further names: name to address, or to "host-gateway". In place. @default {} */
+    /** Further names: name to address, or to "host-gateway", the host on the sandbox's network. In place. @default {} */
     extraHosts?: pulumi.Input<Record<string, pulumi.Input<string>>>;
     /** Kernel settings of the namespace; only keys that are per namespace. In place. @default {} */
     sysctls?: pulumi.Input<Record<string, pulumi.Input<string | number>>>;

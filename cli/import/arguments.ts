@@ -1,9 +1,11 @@
+import { defaultHostname, hostnameOf } from "../../provider/kinds/names.js";
 import { defaultGateway } from "../../provider/kinds/network.js";
 import { macOfIpv4 } from "../../provider/model/mac.js";
 import {
     type Binding,
     encryptionOf,
     type HostObject,
+    type NetworkObject,
     type Peer,
     type PolicyRule,
     type PortMappingObject,
@@ -118,6 +120,14 @@ function printBindings({ bindings, hostPortGiven }: PortMappingObject): Argument
     };
 }
 
+function printDns({ dns, bridge }: NetworkObject): Code | undefined {
+    if (dns === undefined) return undefined;
+    const { mode, ...settings } = dns;
+    const isDefault = mode === (bridge?.isManaged === false ? "hosts" : "server");
+    const isPlain = isDefault && Object.keys(settings).length === 0;
+    return unless(isPlain, { mode: unless(isDefault, mode), ...settings });
+}
+
 /** The arguments that describe an object, without those at their defaults. */
 export function argumentsOf(object: HostObject, resourceName: string, host: Code, printing: Printing): Arguments {
     const variable = (key: string) => printing.variableOf(key);
@@ -142,18 +152,24 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
                 existing: unless(bridge?.isManaged !== false, true),
                 interfaceName: bridge?.interfaceName,
                 attachable: unless(!object.attachable, true),
+                dns: printDns(object),
+                extraHosts: optional(object.extraHosts ?? {}),
             };
         }
         case "sandbox":
             return {
                 ...{ host, sysctls: optional(object.sysctls) },
                 ...(object.joined === undefined ? { name: object.name } : { namespace: object.name }),
+                hostname: unless(hostnameOf(object) === defaultHostname(resourceName), hostnameOf(object)),
+                dns: object.dns as Code | undefined,
+                extraHosts: optional(object.extraHosts ?? {}),
             };
         case "endpoint":
             return {
                 ...{ sandbox: variable(object.sandbox), network: variable(object.network) },
                 ipv4Address: object.ipv4Address,
                 macAddress: unless(object.macAddress === macOfIpv4(object.ipv4Address), object.macAddress),
+                aliases: optional(object.aliases ?? []),
                 interfaceName: object.interfaceName,
                 gatewayPriority: unless(object.gatewayPriority === 0, object.gatewayPriority),
             };

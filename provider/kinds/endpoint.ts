@@ -16,6 +16,7 @@ import {
 } from "../model/object.js";
 import { isOfStack, parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
+import { dnsName } from "./dns-arguments.js";
 import {
     chooseIpv6Address,
     ipv6AddressOf,
@@ -25,10 +26,10 @@ import {
     ipv6SourcesOf,
 } from "./dual-stack.js";
 import { findVeth, foreignVethItems } from "./foreign-veth.js";
-import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { type BuildContext, defined, describeObject, given, type ObjectKind, ownName } from "./kind.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
-import { adopt, ipv4, ipv6, labels, later, ref, shape, text } from "./schema.js";
+import { adopt, ipv4, ipv6, labels, later, many, ref, shape, text } from "./schema.js";
 import { homeRoutes, rangesAcross, segmentRoutes } from "./tunnel-forwarding.js";
 
 const schema = shape({
@@ -37,7 +38,7 @@ const schema = shape({
     ipv4Address: ipv4.optional(),
     ipv6Address: ipv6.optional(),
     macAddress: text(parseMac).optional(),
-    aliases: later("Names come with the DNS server; use the endpoint's address.", []),
+    aliases: many(dnsName).optional(),
     interfaceName: text(parseInterfaceName).optional(),
     gatewayPriority: z.union([z.int(), z.literal("never")], 'a whole number or "never" is expected').default(0),
     routes: later("Leave it out.", []),
@@ -52,6 +53,7 @@ interface EndpointInputs {
     readonly ipv4Address?: string;
     readonly ipv6Address?: string;
     readonly macAddress?: string;
+    readonly aliases?: readonly string[];
     readonly interfaceName?: string;
     readonly gatewayPriority: number | "never";
     readonly labels: Record<string, string>;
@@ -260,6 +262,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 found?.macAddress ??
                 (foreignVeth && previous?.macAddress) ??
                 chooseMac(inputs, ipv4Address, network, context),
+            aliases: given(inputs.aliases),
             interfaceName: found?.interfaceName ?? chooseInterfaceName(inputs, sandbox, network, context),
             gatewayPriority: inputs.gatewayPriority,
             routingTable: chooseRoutingTable(sandbox, context),

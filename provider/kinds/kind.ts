@@ -82,3 +82,8 @@ export function ownName(context: BuildContext<HostObject>): string {
 export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
     return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as never;
 }
+
+/** An object of arguments; `undefined` when nothing is in it. */
+export function given<T extends object>(value: T | undefined): T | undefined {
+    return value === undefined || Object.keys(value).length === 0 ? undefined : value;
+}

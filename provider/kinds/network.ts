@@ -15,14 +15,16 @@ import type { Connection } from "../model/connection.js";
 import { ofMaker } from "../model/foreign.js";
 import { parseInterfaceName } from "../model/kernel-name.js";
 import { macOfIpv4 } from "../model/mac.js";
-import { interfaceOf, type NetworkObject } from "../model/object.js";
+import { type DnsSettings, type ExtraHosts, interfaceOf, type NetworkObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { chooseSubnet, poolsOf } from "./address-pools.js";
+import { dns, extraHosts } from "./dns-arguments.js";
 import { bridgeItems, chooseIpv6Half, ipv6Memberships, subnetsOf } from "./dual-stack.js";
 import { adviseOnOverlap, findBridge, foreignBridgeItems, surveyBridge } from "./foreign-bridge.js";
-import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
+import { type BuildContext, defined, describeObject, given, type ObjectKind, ownName } from "./kind.js";
+import { chooseDns, dnsServerOf } from "./names.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import {
     address,
@@ -71,9 +73,9 @@ const schema = shape({
     vlan: later('It belongs to the drivers "macvlan" and "ipvlan".'),
     existing: z.boolean().optional(),
     interfaceName: text(parseInterfaceName).optional(),
-    dns: later("Use the endpoints' addresses."),
+    dns: dns.optional(),
     routes: later("Leave it out.", []),
-    extraHosts: later("Use the endpoints' addresses.", {}),
+    extraHosts: extraHosts.optional(),
     defaultHostAddress: later("Give each PortMapping its hostAddress."),
     attachable: z.boolean().default(false),
     adopt,
@@ -117,6 +119,11 @@ const schema = shape({
                 "leaves the bridge's traffic to others: internal, isolateEndpoints, hostAccess, defaultPolicy and directAccess do not apply",
         },
     )
+    .refine(({ existing, dns }) => existing !== true || (dns as DnsSettings | undefined)?.mode !== "server", {
+        path: ["dns", "mode"],
+        message:
+            'is "server", which answers at the gateway of a bridge of our own; with existing give "hosts" or "none"',
+    })
     .refine(({ internal, directAccess }) => internal !== true || directAccess !== true, {
         path: ["directAccess"],
         message: "lets the outside in, which internal keeps out. Take one of them off",
@@ -274,8 +281,8 @@ export const network: ObjectKind<NetworkObject> = {
 
     build(raw, context) {
         const { previous } = context;
-        const given = ofIpv4(raw);
-        const inputs = { ...given, subnet: given.subnet ?? previous?.subnet ?? chooseSubnet(raw, context) };
+        const ipv4 = ofIpv4(raw);
+        const inputs = { ...ipv4, subnet: ipv4.subnet ?? previous?.subnet ?? chooseSubnet(raw, context) };
         const found = previous === undefined ? findBridge({ ...inputs }, context) : undefined;
         const bridge = found?.bridge ?? previous?.bridge;
         if (
@@ -327,6 +334,8 @@ export const network: ObjectKind<NetworkObject> = {
             mtuBytes,
             isMtuGiven: inputs.mtu === undefined ? undefined : true,
             bridge,
+            dns: chooseDns(raw["dns"] as DnsSettings | undefined, bridge, context),
+            extraHosts: given(raw["extraHosts"] as ExtraHosts | undefined),
         }) as NetworkObject;
     },
 
@@ -403,5 +412,6 @@ export const network: ObjectKind<NetworkObject> = {
         gateways: [object.gateway, ...(object.ipv6 === undefined ? [] : [object.ipv6.gateway])],
         interfaceName: interfaceOf(object),
         mtu: object.mtuBytes,
+        dnsServer: dnsServerOf(object),
     }),
 };

@@ -30,6 +30,7 @@ const ofTheOwner = new Set([
     "host",
     "cooperate",
     "labels",
+    "hostname",
     "adoptedFrom",
     "retained",
     "hostPortGiven",

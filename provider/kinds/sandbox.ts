@@ -2,13 +2,16 @@ import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { sysctlPath } from "../kernel/sysctl.js";
 import { parseNamespaceName } from "../model/kernel-name.js";
-import type { EndpointObject, ForeignNamespace, SandboxObject } from "../model/object.js";
+import type { DnsSettings, ExtraHosts, ForeignNamespace, SandboxObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-import type { World } from "../model/world.js";
+
+import { waysOut } from "./default-route.js";
+import { dns, dnsName, extraHosts } from "./dns-arguments.js";
 import { ipv6AddressOf, ipv6DefaultRoute } from "./dual-stack.js";
 import { endpointAddressKey } from "./endpoint.js";
-import { type BuildContext, defined, describeObject, type ObjectKind } from "./kind.js";
+import { type BuildContext, defined, describeObject, given, type ObjectKind } from "./kind.js";
+import { defaultHostname, hostnameOf } from "./names.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, known, labels, later, ref, shape, text } from "./schema.js";
 
@@ -31,11 +34,11 @@ const sysctlValue = z
 const schema = shape({
     host: ref("host"),
     name: text(parseNamespaceName).optional(),
-    hostname: later("Names come with the DNS server; use the endpoints' addresses."),
+    hostname: dnsName.optional(),
     namespace: text(parseNamespacePath).optional(),
     networkMode: later('Every sandbox is "private".', "private"),
-    dns: later("Use the endpoints' addresses."),
-    extraHosts: later("Use the endpoints' addresses.", {}),
+    dns: dns.optional(),
+    extraHosts: extraHosts.optional(),
     sysctls: z.record(sysctlKey, known(sysctlValue)).default({}),
     forwarding: later("A sandbox that routes for others comes with policies for it.", false),
     adopt,
@@ -73,21 +76,9 @@ function findNamespace(
     return { hasDefaultRoute: previous?.joined?.hasDefaultRoute ?? hasDefaultRoute ?? false, oldSysctls };
 }
 
-/**
- * The endpoint that gives a sandbox its default route of a family: highest priority, ties by the network's name; internal
- * never.
- */
-function defaultRouteOf(object: SandboxObject, world: World, family: 4 | 6): EndpointObject | undefined {
-    const networkName = (endpoint: EndpointObject) => world.get("network", endpoint.network)?.name ?? "";
-    const candidates = world.endpointsOf(object.key).filter((endpoint) => {
-        const network = world.get("network", endpoint.network);
-        const leadsOut = network?.internal === false && (family === 4 || network.ipv6 !== undefined);
-        return leadsOut && endpoint.gatewayPriority !== "never";
-    });
-    const priority = (endpoint: EndpointObject) => Number(endpoint.gatewayPriority);
-    return candidates.sort(
-        (a, b) => priority(b) - priority(a) || networkName(a).localeCompare(networkName(b)) || (a.key < b.key ? -1 : 1),
-    )[0];
+/** The hostname that the program leaves open: an adopted sandbox keeps its own. */
+function hostnameWithout({ adoptedFrom, owner }: BuildContext<SandboxObject>): string {
+    return adoptedFrom === undefined ? defaultHostname(owner.name) : hostnameOf(adoptedFrom);
 }
 
 /** Each address with each other one. */
@@ -104,7 +95,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
     kind: "sandbox",
     schema,
     replaces: ["host", "name", "namespace"],
-    chosen: ["name", "namespace"],
+    chosen: ["name", "namespace", "hostname"],
 
     build(inputs, context) {
         const name = nameOf(inputs) ?? context.previous?.name ?? defaultName(context.owner.name, context.key);
@@ -127,6 +118,9 @@ export const sandbox: ObjectKind<SandboxObject> = {
             labels: inputs["labels"] as Record<string, string>,
             sysctls: inputs["sysctls"] as Record<string, string>,
             joined: findNamespace(inputs, name, context),
+            hostname: inputs["hostname"] ?? hostnameWithout(context),
+            dns: given(inputs["dns"] as DnsSettings | undefined),
+            extraHosts: given(inputs["extraHosts"] as ExtraHosts | undefined),
         }) as SandboxObject;
     },
 
@@ -160,7 +154,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
                 own.flatMap((each) => ipv6AddressOf(each, world.get("network", each.network)) ?? []),
             ),
         );
-        const endpoint = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world, 4);
+        const endpoint = joined?.hasDefaultRoute ? undefined : waysOut(object, world, 4)[0];
         const network = world.get("network", endpoint?.network ?? "");
         if (endpoint !== undefined && network !== undefined) {
             const { interfaceName: dev } = endpoint;
@@ -177,7 +171,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
                 ...(joined === undefined ? {} : { isShared: true }),
             });
         }
-        const endpoint6 = joined?.hasDefaultRoute ? undefined : defaultRouteOf(object, world, 6);
+        const endpoint6 = joined?.hasDefaultRoute ? undefined : waysOut(object, world, 6)[0];
         const network6 = world.get("network", endpoint6?.network ?? "");
         if (endpoint6 !== undefined && network6 !== undefined)
             items.push(...ipv6DefaultRoute(endpoint6, object, network6, "main"));
@@ -193,6 +187,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
 
     outputs: (object) => ({
         name: object.name,
+        hostname: hostnameOf(object),
         namespace: `/run/netns/${object.name}`,
         exec: `ip netns exec ${object.name}`,
         podmanArgs: `--network ns:/run/netns/${object.name}`,

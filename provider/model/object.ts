@@ -30,6 +30,29 @@ export interface ForeignBridge {
     readonly oldOptions: Readonly<Record<string, number>>;
 }
 
+export const dnsModes = ["server", "hosts", "none"] as const;
+
+/** A resolver on the host, files with the names, or nothing of ours. */
+export type DnsMode = (typeof dnsModes)[number];
+
+/** How names are resolved, as the program says. */
+export interface DnsSettings {
+    readonly mode?: DnsMode;
+    /** Addresses that questions about all other names go to. */
+    readonly servers?: readonly string[];
+    readonly search?: readonly string[];
+    readonly domain?: string;
+    /** As resolv.conf(5) has them. */
+    readonly options?: readonly string[];
+}
+
+export interface NetworkDns extends DnsSettings {
+    readonly mode: DnsMode;
+}
+
+/** Addresses by name; "host-gateway" is the host. */
+export type ExtraHosts = Readonly<Record<string, string>>;
+
 export interface NetworkObject extends ObjectBase<"network"> {
     /** Id of the Host resource it was made by. */
     readonly host: string;
@@ -61,6 +84,9 @@ export interface NetworkObject extends ObjectBase<"network"> {
     readonly isMtuGiven?: true;
     /** Absent: a bridge of its own, called by the key. */
     readonly bridge?: ForeignBridge;
+    /** Absent: mode "none", as what was made before there were names. */
+    readonly dns?: NetworkDns;
+    readonly extraHosts?: ExtraHosts;
 }
 
 /** The network's interface on the host. */
@@ -80,6 +106,11 @@ export interface SandboxObject extends ObjectBase<"sandbox"> {
     readonly sysctls: Readonly<Record<string, string>>;
     /** Absent: a namespace of its own. */
     readonly joined?: ForeignNamespace;
+    /** Absent: it follows from the resource's name (`hostnameOf`). */
+    readonly hostname?: string;
+    /** What differs from its networks' settings. */
+    readonly dns?: DnsSettings;
+    readonly extraHosts?: ExtraHosts;
 }
 
 export interface EndpointObject extends ObjectBase<"endpoint"> {
@@ -90,6 +121,8 @@ export interface EndpointObject extends ObjectBase<"endpoint"> {
     /** On a network with IPv6, when it is not the one that has the IPv4 address's number (`ipv6AddressOf`). */
     readonly ipv6Address?: string;
     readonly macAddress: string;
+    /** Further names of its sandbox on the network. */
+    readonly aliases?: readonly string[];
     readonly interfaceName: string;
     /** Highest gives the sandbox its default route. */
     readonly gatewayPriority: number | "never";
