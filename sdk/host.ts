@@ -21,7 +21,10 @@ export interface HostArgs extends CommonArgs {
      * connection. Replaces. @default []
      */
     triggers?: pulumi.Input<pulumi.Input<unknown>[]>;
-    /** Address at which other hosts reach this one. In place. @default the source address of its default route */
+    /**
+     * Address at which other hosts reach this one, IPv4 or IPv6; the same family on all hosts of a segment. In place.
+     * @default the source address of its default route of IPv4
+     */
     underlayAddress?: pulumi.Input<string>;
     /** Address at which users reach it. In place. @default `connection.host`, unless there is a proxy */
     publicAddress?: pulumi.Input<string>;

@@ -28,7 +28,10 @@ export interface OverlayTunnelArgs extends CommonArgs {
      * without a range. Each is a route of its own. In place. @default []
      */
     remoteEndpoints?: pulumi.Input<pulumi.Input<RemoteEndpointArgs>[]>;
-    /** Underlay address of this end. In place. @default the host's `underlayAddress` */
+    /**
+     * Underlay address of this end, of the same family as the peers'. In place.
+     * @default what the route to the first peer sends from
+     */
     local?: pulumi.Input<string>;
     /** UDP port. In place. @default 4789 */
     port?: pulumi.Input<number>;
@@ -53,7 +56,7 @@ export interface OverlayTunnelArgs extends CommonArgs {
 export type TunnelPeer = Ref<Host> | string | TunnelPeerArgs;
 
 export interface TunnelPeerArgs {
-    /** Where the machine is reached on the underlay. */
+    /** Where the machine is reached on the underlay: an IPv4 or IPv6 address, global or unique local. */
     underlayAddress: pulumi.Input<string>;
     /** The part of the subnet the machine's endpoints are in: CIDR or "first-last"; an array for both families. */
     ipRange?: Many<string>;

@@ -1,10 +1,9 @@
 import { otherFirewallsScript, parseOtherFirewalls } from "../kernel/other-firewalls.js";
 import { parseIpv4, parseIpv4Cidr } from "../model/address.js";
-import { isIpv6 } from "../model/ipv6.js";
 import { isKernelName } from "../model/kernel-name.js";
 import { parsePortRange } from "../model/port-range.js";
 import type { ClientPorts, ForeignAddress, ForeignRoute, HostFacts } from "../model/world.js";
-import { ipv6FactsScript, parseIpv6Facts } from "./ipv6-facts.js";
+import { ipv6FactsScript, isIpv6Route, parseIpv6Facts } from "./ipv6-facts.js";
 import { printManifest } from "./manifest.js";
 import { parseJsonLines, parseSections } from "./sections.js";
 
@@ -13,7 +12,12 @@ export interface AddressJson {
     readonly mtu?: number;
     readonly linkinfo?: { readonly info_kind?: string };
     readonly link_type?: string;
-    readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
+    readonly addr_info?: readonly {
+        readonly family: string;
+        readonly local: string;
+        readonly prefixlen: number;
+        readonly temporary?: boolean;
+    }[];
 }
 
 export interface RouteJson {
@@ -25,6 +29,8 @@ export interface RouteJson {
     readonly table?: string | number;
     readonly protocol?: string;
     readonly metrics?: readonly { readonly mtu?: number }[];
+    /** Of IPv6 only. */
+    readonly pref?: string;
 }
 
 /** Tools without which nothing works, and the packages they are in. */
@@ -139,8 +145,9 @@ function parseAddresses(links: readonly AddressJson[]): ForeignAddress[] {
 
 function parseRoutes(routes: readonly RouteJson[], links: readonly AddressJson[]): ForeignRoute[] {
     const mtus = new Map(links.map((link) => [link.ifname, link.mtu ?? 1500]));
-    return routes.flatMap(({ dst, dev, prefsrc, gateway = "", table = "main", metrics = [] }) => {
-        if (dev === undefined || isKernelName(dev) || table !== "main" || isIpv6(dst) || isIpv6(gateway)) return [];
+    return routes.flatMap((route) => {
+        const { dst, dev, prefsrc, table = "main", metrics = [] } = route;
+        if (dev === undefined || isKernelName(dev) || table !== "main" || isIpv6Route(route)) return [];
         const text = dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`;
         const source = prefsrc === undefined ? {} : { source: prefsrc };
         const mtuBytes = Math.min(mtus.get(dev) ?? 1500, ...metrics.flatMap(({ mtu }) => mtu ?? []));

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { formatIpv6, isIpv6, networkAround, parseIpv6 } from "../model/ipv6.js";
 import { isKernelName } from "../model/kernel-name.js";
-import type { Ipv6Facts } from "../model/world.js";
+import type { ForeignIpv6Route, Ipv6Facts } from "../model/world.js";
 import type { AddressJson, RouteJson } from "./facts.js";
 
 /** Prints nothing on a kernel without IPv6 (ipv6.disable=1). Interfaces of ours are left out, they may be thousands. */
 export const ipv6FactsScript = `echo '@@ ipv6'
 if [ -e /proc/sys/net/ipv6/conf/default/disable_ipv6 ]; then
+    m=
     for k in default/disable_ipv6 all/forwarding; do
         read -r v </proc/sys/net/ipv6/conf/$k
         echo "$k $v"
@@ -16,8 +17,16 @@ if [ -e /proc/sys/net/ipv6/conf/default/disable_ipv6 ]; then
         case $k in l?[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]/*) continue ;; esac
         read -r v <$f
         echo "$k $v"
+        m="$m \${f%accept_ra}mtu"
     done
+    # Not by read: dash sees one digit of a number here.
+    grep -s '' $m /dev/null
 fi`;
+
+/** ip(8) calls the default routes of both families "default"; only those of IPv6 have a preference (RFC 4191). */
+export function isIpv6Route({ dst, gateway = "", pref }: Pick<RouteJson, "dst" | "gateway" | "pref">): boolean {
+    return isIpv6(dst) || isIpv6(gateway) || pref !== undefined;
+}
 
 /** `undefined` where IPv6 is switched off. */
 export function parseIpv6Facts(
@@ -36,13 +45,23 @@ export function parseIpv6Facts(
     const addresses = foreign.flatMap(({ ifname = "", addr_info = [] }) =>
         addr_info
             .filter(({ family, local }) => family === "inet6" && !local.startsWith("fe80:"))
-            .map(({ local, prefixlen }) => ({ interfaceName: ifname, local, prefixlen })),
+            .map(({ local, prefixlen, temporary }) => ({ interfaceName: ifname, local, prefixlen, temporary })),
     );
-    const ofRoutes = routes.flatMap(({ dst, dev, table = "main" }) => {
-        if (dev === undefined || isKernelName(dev) || table !== "main" || !isIpv6(dst) || dst.startsWith("fe80:"))
-            return [];
-        const [address = "", length = "128"] = dst.split("/");
-        return [around(dev, address, Number(length))];
+    // Of a router's advertisement (RFC 4861, 4.6.4), below the interface's own.
+    const mtus = new Map(
+        [...(shown ?? "").matchAll(/conf\/(\S+)\/mtu:(\d+)/g)].map(([, dev, mtu]) => [dev, Number(mtu)]),
+    );
+    const mtuOf = (dev: string) =>
+        Math.min(links.find(({ ifname }) => ifname === dev)?.mtu ?? 1500, mtus.get(dev) ?? 65_535);
+    const known = routes.flatMap(({ dst, dev, table = "main", ...route }): ForeignIpv6Route[] => {
+        if (dev === undefined || isKernelName(dev) || table !== "main" || !isIpv6Route({ dst, ...route })) return [];
+        const [address = "", length = "128"] = (dst === "default" ? "::/0" : dst).split("/");
+        if (address.startsWith("fe80:")) return [];
+        const { prefsrc, metrics = [] } = route;
+        const { text, range } = around(dev, address, Number(length));
+        const source = prefsrc === undefined ? {} : { source: prefsrc };
+        const mtuBytes = Math.min(mtuOf(dev), ...metrics.flatMap(({ mtu }) => mtu ?? []));
+        return [{ destination: { ...range, text }, interfaceName: dev, ...source, mtuBytes }];
     });
     const advertised = routes.flatMap(({ dev = "", gateway = "", protocol }) =>
         protocol === "ra" && isIpv6(gateway) && switches.get(`${dev}/accept_ra`) === "1" ? [dev] : [],
@@ -50,11 +69,15 @@ export function parseIpv6Facts(
     return {
         subnets: [
             ...addresses.map(({ interfaceName, local, prefixlen }) => around(interfaceName, local, prefixlen)),
-            ...ofRoutes,
+            ...known.flatMap(({ destination: { text, ...range }, interfaceName }) =>
+                text === "::/0" ? [] : [{ text, interfaceName, range }],
+            ),
         ],
-        addresses: addresses.map(({ interfaceName, local, prefixlen }) => ({
+        routes: known,
+        addresses: addresses.map(({ interfaceName, local, prefixlen, temporary }) => ({
             interfaceName,
             address: `${local}/${prefixlen}`,
+            ...(temporary ? { isTemporary: true as const } : {}),
         })),
         isRouter: switches.get("all/forwarding") === "1",
         advertised: [...new Set(advertised)],

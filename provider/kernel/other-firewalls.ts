@@ -1,3 +1,4 @@
+import { isIpv6 } from "../model/ipv6.js";
 import type { FirewallException, FirewallPlace } from "../model/object.js";
 import type { OtherFirewall } from "../model/world.js";
 import { renderByHand } from "./exception.js";
@@ -142,12 +143,22 @@ export function exceptionForTunnels({ place }: Pick<OtherFirewall, "place">): Fi
     return exceptionInForward({ place, uplinks: [] }, "lt+", false).slice(0, 1);
 }
 
+/** Whether what comes over IPv6 passes there too. */
+const meetsIpv6 = ({ tool, chain }: FirewallPlace) =>
+    tool === "ufw" || tool === "firewalld" || chain.startsWith("inet ");
+
+/** Lets the host receive UDP from an address on a port; nothing where such packets do not pass. */
+export function exceptionForPeer(place: FirewallPlace, port: number, from: string): FirewallException[] {
+    return isIpv6(from) && !meetsIpv6(place) ? [] : [exceptionInInput(place, port, from)];
+}
+
 /** Lets the host receive UDP on a port; absent `from`: from everybody. */
 export function exceptionInInput(place: FirewallPlace, port: number, from?: string): FirewallException {
+    const [nft, firewalld] = from !== undefined && isIpv6(from) ? ["ip6", "ipv6"] : ["ip", "ipv4"];
     const rule = (): string => {
         switch (place.tool) {
             case "nft":
-                return `${from === undefined ? "" : `ip saddr ${from} `}udp dport ${port} accept`;
+                return `${from === undefined ? "" : `${nft} saddr ${from} `}udp dport ${port} accept`;
             case "iptables-nft":
             case "iptables-legacy":
                 return `${from === undefined ? "" : `-s ${from} `}-p udp -m udp --dport ${port} -j ACCEPT`;
@@ -155,7 +166,7 @@ export function exceptionInInput(place: FirewallPlace, port: number, from?: stri
                 return from === undefined ? `allow ${port}/udp` : `allow proto udp from ${from} to any port ${port}`;
             case "firewalld":
                 if (from === undefined) return `port=${port}/udp`;
-                return `rich-rule=rule family="ipv4" source address="${from}" port port="${port}" protocol="udp" accept`;
+                return `rich-rule=rule family="${firewalld}" source address="${from}" port port="${port}" protocol="udp" accept`;
         }
     };
     return { ...place, rule: rule() };

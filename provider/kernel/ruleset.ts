@@ -70,6 +70,7 @@ const inet: BaseTable = {
         set("gateway_addresses6", "type ipv6_addr"),
         set("tunnel_ports", "type inet_service"),
         set("tunnel_peers", "type ipv4_addr . inet_service"),
+        set("tunnel_peers6", "type ipv6_addr . inet_service"),
         set("encrypted_peers", "type ipv4_addr . inet_service"),
         set("encrypted_peers6", "type ipv6_addr . inet_service"),
         // Devices of tunnels, the addresses that their hosts have on the segment, and the peers behind them.
@@ -240,6 +241,7 @@ const inet: BaseTable = {
             hook: "type filter hook input priority 0",
             rules: [
                 "udp dport @tunnel_ports ip saddr . udp dport != @tunnel_peers drop",
+                "udp dport @tunnel_ports ip6 saddr . udp dport != @tunnel_peers6 drop",
                 "udp dport @tunnel_ports ip saddr . udp dport @encrypted_peers meta secpath missing drop",
                 "udp dport @tunnel_ports ip6 saddr . udp dport @encrypted_peers6 meta secpath missing drop",
                 'iifname "lo" accept',

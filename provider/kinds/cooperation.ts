@@ -1,4 +1,5 @@
 import {
+    exceptionForPeer,
     exceptionForTunnels,
     exceptionInForward,
     exceptionInInput,
@@ -49,7 +50,7 @@ export function exceptionsFor(
                 // A peer behind NAT comes from another address.
                 wireguard !== undefined
                     ? [exceptionInInput(firewall.place, port)]
-                    : peers.map(({ underlayAddress }) => exceptionInInput(firewall.place, port, underlayAddress)),
+                    : peers.flatMap(({ underlayAddress }) => exceptionForPeer(firewall.place, port, underlayAddress)),
             );
     });
     return [...new Map(wanted.map((each) => [JSON.stringify(each), each])).values()];

@@ -35,6 +35,7 @@ const directions = {
             "udp sport 68 udp dport 67 accept",
             "udp sport 546 udp dport 547 accept",
             "ip daddr . udp dport @tunnel_peers accept",
+            "ip6 daddr . udp dport @tunnel_peers6 accept",
         ],
     },
 } as const;

@@ -3,7 +3,7 @@ import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
 import { overlaps } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
-import type { HostIdentity } from "../model/identity.js";
+import { isIpv6 } from "../model/ipv6.js";
 import { macOfUnderlay, parseMac } from "../model/mac.js";
 import {
     encryptionOf,
@@ -12,7 +12,7 @@ import {
     type OverlayTunnelObject,
     type TunnelPeer,
 } from "../model/object.js";
-import { covers, type FamilyRange, parseRange, rangeOf } from "../model/range.js";
+import { covers, type FamilyRange, familyOf, parseRange, rangeOf } from "../model/range.js";
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
@@ -25,7 +25,6 @@ import {
     address,
     addressRange,
     adopt,
-    ipv4,
     known,
     labels,
     later,
@@ -39,7 +38,7 @@ import {
 } from "./schema.js";
 import { routesAcross, tunnelMemberships, tunnelSysctls, vxlanEntries } from "./tunnel-forwarding.js";
 import { companionsOf, ipsecItems, refuseMixture } from "./tunnel-ipsec.js";
-import { chooseMtu, mtuDrift } from "./tunnel-mtu.js";
+import { chooseMtu, mtuDrift, refuseWithoutRoom } from "./tunnel-mtu.js";
 import { replyItems, withReplyMarks } from "./tunnel-replies.js";
 import {
     keepAliveMs,
@@ -49,11 +48,11 @@ import {
     wireguardEnds,
     wireguardItems,
 } from "./tunnel-wireguard.js";
-import { routeTo } from "./underlay.js";
+import { ownAddresses, refuseMixedFamilies, sourceFor, underlayAddress } from "./underlay.js";
 import { unknown } from "./unknown.js";
 
 const peer = shape(
-    { underlayAddress: ipv4, ipRange: perFamily(addressRange).optional(), keepAliveMs, ...peerIdentity },
+    { underlayAddress, ipRange: perFamily(addressRange).optional(), keepAliveMs, ...peerIdentity },
     "an underlay address, or { underlayAddress, ipRange }, is expected: each host owns a range",
 );
 
@@ -63,7 +62,7 @@ const fromAddress = (given: unknown) =>
 
 const remoteEndpoint = shape(
     // MACs do not matter between hosts: what crosses is routed.
-    { address, underlayAddress: ipv4, macAddress: text(parseMac).optional() },
+    { address, underlayAddress, macAddress: text(parseMac).optional() },
     "{ address, underlayAddress } is expected",
 );
 
@@ -72,7 +71,7 @@ const schema = shape({
     vni: z.int().min(1, "must be 1 to 16777215").max(16777215, "must be 1 to 16777215"),
     peers: z.array(known(z.preprocess(fromAddress, peer))).default([]),
     remoteEndpoints: z.array(known(remoteEndpoint)).optional(),
-    local: ipv4.optional(),
+    local: underlayAddress.optional(),
     port: z.int().min(1, "must be a port, 1 to 65535").max(65535, "must be a port, 1 to 65535").default(4789),
     encryption: z.enum(["none", "ipsec", "wireguard"]).optional(),
     key: keySchema.optional(),
@@ -83,6 +82,7 @@ const schema = shape({
 })
     .superRefine(refuseWrongKey)
     .superRefine(refuseKeepAlive)
+    .superRefine(refuseMixedFamilies)
     .overwrite(withNeededIdentity);
 
 interface TunnelInputs {
@@ -101,18 +101,24 @@ interface TunnelInputs {
 type Context = BuildContext<OverlayTunnelObject>;
 
 function chooseLocal(inputs: TunnelInputs, { facts, previous }: Context): string {
-    const foreign = facts.addresses.filter(({ interfaceName }) => interfaceName !== "lo");
-    const own = foreign.map(({ address }) => address.split("/")[0]);
+    const [peer] = inputs.peers;
+    const family = familyOf(inputs.local ?? peer?.underlayAddress ?? previous?.local ?? "");
+    if (family === 6 && facts.ipv6 === undefined) {
+        throw new Refusal(
+            `${inputs.local ?? peer?.underlayAddress} is IPv6, which is switched off on the host (net.ipv6.conf.default.disable_ipv6). ` +
+                "Switch it on there, or give addresses of IPv4.",
+        );
+    }
+    const own = ownAddresses(family, facts).map(({ address }) => address);
     if (inputs.local !== undefined) {
         // WireGuard sends from whatever address leads to a peer, and a host behind NAT has not the one it is known by.
         if (own.includes(inputs.local) || inputs.encryption === "wireguard") return inputs.local;
-        throw new Refusal(`local ${inputs.local} is no address of the host. Its addresses are ${own.join(", ")}.`);
+        const told = own.length === 0 ? `It has none of IPv${family}.` : `Its addresses are ${own.join(", ")}.`;
+        throw new Refusal(`local ${inputs.local} is no address of the host. ${told}`);
     }
-    const first = inputs.peers[0];
-    const route = first === undefined ? undefined : routeTo(first.underlayAddress, facts);
-    const source =
-        route?.source ?? facts.addresses.find(({ interfaceName }) => interfaceName === route?.interfaceName)?.address;
-    const local = source?.split("/")[0] ?? previous?.local ?? (own.length === 1 ? own[0] : undefined);
+    const before = previous !== undefined && familyOf(previous.local) === family ? previous.local : undefined;
+    const source = peer === undefined ? undefined : sourceFor(peer.underlayAddress, facts);
+    const local = source ?? before ?? (own.length === 1 ? own[0] : undefined);
     if (local === undefined)
         throw new Refusal("the address to send from cannot be told. Give local, an address of the host.");
     return local;
@@ -191,7 +197,7 @@ function elementsOf(tunnel: OverlayTunnelObject, world: World): Item[] {
     const allow = (set: string, ...key: (string | number)[]): Item => ({ type: "element", family: "inet", set, key });
     return [
         allow("tunnel_ports", port),
-        ...peers.map((each) => allow("tunnel_peers", each.underlayAddress, port)),
+        ...peers.map(({ underlayAddress: peer }) => allow(isIpv6(peer) ? "tunnel_peers6" : "tunnel_peers", peer, port)),
         ...ipsecItems(tunnel, world),
     ];
 }
@@ -264,11 +270,12 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
                       })),
                   }
                 : {}),
-            ...chooseMtu(inputs.mtu, inputs.peers, inputs.encryption ?? "none", context.facts),
+            ...chooseMtu(inputs.mtu, { local, peers: inputs.peers }, inputs.encryption ?? "none", context.facts),
             ...(isIpsec && identity !== undefined ? { ipsec: { id: identity.id, epoch: identity.epoch } } : {}),
             wireguard: wireguard?.own,
         }) as OverlayTunnelObject;
         refuseMixture(object, context.world);
+        refuseWithoutRoom(object, network);
         return object;
     },
 

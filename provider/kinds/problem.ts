@@ -12,7 +12,7 @@ type Path = readonly PropertyKey[];
  */
 export function describeIssues(error: z.ZodError, input: unknown, schema: z.ZodType, parents: Path = []): string[] {
     const describeOne = (issue: Issue, above: Path): string[] => {
-        const path = [...above, ...issue.path];
+        const path = asGiven(input, [...above, ...issue.path]);
         if (issue.code === "invalid_union") {
             const alternatives = alternativesOf(issue);
             const nearest = alternatives.length === 1 ? alternatives[0] : deepest(alternatives);
@@ -96,6 +96,12 @@ function format(path: readonly PropertyKey[]): string {
     return path
         .map((part, i) => (typeof part === "number" ? `[${part}]` : `${i === 0 ? "" : "."}${String(part)}`))
         .join("");
+}
+
+/** Of a text that stands for an object (a peer's address for the peer) there is nothing below. */
+function asGiven(input: unknown, path: Path): Path {
+    const end = path.findIndex((part, i) => part !== 0 && typeof valueAt(input, path.slice(0, i)) === "string");
+    return end < 0 ? path : path.slice(0, end);
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

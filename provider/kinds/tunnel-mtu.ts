@@ -1,5 +1,5 @@
-import { isIpv6 } from "../model/ipv6.js";
-import type { OverlayTunnelObject } from "../model/object.js";
+import type { NetworkObject, OverlayTunnelObject } from "../model/object.js";
+import { familyOf } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts } from "../model/world.js";
 import { routeTo } from "./underlay.js";
@@ -28,16 +28,16 @@ export function largestInside(underlayBytes: number, encryption: Encryption, und
     return usable - overheadOf(encryption, underlay);
 }
 
+type Ends = Pick<OverlayTunnelObject, "local"> & {
+    readonly peers: readonly { readonly underlayAddress: string }[];
+};
+
 /** Of the narrowest way to a peer: one MTU for the segment on this host, so that no sandbox sends what does not arrive. */
-function possibleMtu(
-    peers: readonly { readonly underlayAddress: string }[],
-    encryption: Encryption,
-    facts: HostFacts,
-): number {
+function possibleMtu({ local, peers }: Ends, encryption: Encryption, facts: HostFacts): number {
     const possible = peers.map(({ underlayAddress }) =>
-        largestInside(routeTo(underlayAddress, facts)?.mtuBytes ?? 1500, encryption, isIpv6(underlayAddress) ? 6 : 4),
+        largestInside(routeTo(underlayAddress, facts)?.mtuBytes ?? 1500, encryption, familyOf(underlayAddress)),
     );
-    return possible.length === 0 ? largestInside(1500, encryption, 4) : Math.min(...possible, 65535);
+    return possible.length === 0 ? largestInside(1500, encryption, familyOf(local)) : Math.min(...possible, 65535);
 }
 
 const doesNotFit = (mtuBytes: number, possible: number) =>
@@ -46,19 +46,27 @@ const doesNotFit = (mtuBytes: number, possible: number) =>
 /** @throws Refusal when the wanted one does not pass in one piece */
 export function chooseMtu(
     wanted: number | undefined,
-    peers: readonly { readonly underlayAddress: string }[],
+    ends: Ends,
     encryption: Encryption,
     facts: HostFacts,
 ): Pick<OverlayTunnelObject, "mtuBytes" | "isMtuGiven"> {
-    const possible = possibleMtu(peers, encryption, facts);
+    const possible = possibleMtu(ends, encryption, facts);
     if (wanted === undefined) return { mtuBytes: possible };
     if (wanted <= possible) return { mtuBytes: wanted, isMtuGiven: true };
     throw new Refusal(`${doesNotFit(wanted, possible)}. Lower it, or leave it out.`);
 }
 
+/** @throws Refusal where the network has IPv6 and the tunnel has no room for it (RFC 8200, 5) */
+export function refuseWithoutRoom({ mtuBytes }: OverlayTunnelObject, { name, ipv6 }: NetworkObject): void {
+    if (ipv6 === undefined || mtuBytes >= 1280) return;
+    throw new Refusal(
+        `mtu ${mtuBytes} is too small for network "${name}", whose IPv6 needs 1280 bytes (RFC 8200). Raise the underlay's MTU, or leave IPv6 out.`,
+    );
+}
+
 /** What is not as the underlay wants it by now. */
 export function mtuDrift(tunnel: OverlayTunnelObject, encryption: Encryption, facts: HostFacts): string[] {
-    const possible = possibleMtu(tunnel.peers, encryption, facts);
+    const possible = possibleMtu(tunnel, encryption, facts);
     if (tunnel.mtuBytes > possible) return [doesNotFit(tunnel.mtuBytes, possible)];
     return tunnel.isMtuGiven || tunnel.mtuBytes === possible
         ? []

@@ -50,12 +50,20 @@ export interface ForeignAddress {
     readonly isBridge?: true;
 }
 
-/** A route of the main table over an interface that is not ours. */
-export interface ForeignRoute {
-    readonly destination: Ipv4Range & { readonly text: string };
+/** Where a route leads. */
+export interface Way {
     readonly interfaceName: string;
     readonly source?: string;
     readonly mtuBytes: number;
+}
+
+/** A route of the main table over an interface that is not ours. */
+export interface ForeignRoute extends Way {
+    readonly destination: Ipv4Range & { readonly text: string };
+}
+
+export interface ForeignIpv6Route extends Way {
+    readonly destination: AddressRange<bigint> & { readonly text: string };
 }
 
 /** `net.ipv4.ip_local_port_range`, without those of `ip_local_reserved_ports`. */
@@ -71,8 +79,15 @@ export interface Ipv6Facts {
         readonly interfaceName: string;
         readonly range: AddressRange<bigint>;
     }[];
+    /** Without those to link-local addresses. */
+    readonly routes: readonly ForeignIpv6Route[];
     /** Of interfaces of others, with prefix length; without link-local ones. */
-    readonly addresses: readonly { readonly interfaceName: string; readonly address: string }[];
+    readonly addresses: readonly {
+        readonly interfaceName: string;
+        readonly address: string;
+        /** It is replaced by another one within a day (RFC 8981). */
+        readonly isTemporary?: true;
+    }[];
     readonly isRouter: boolean;
     /** Interfaces with a route that came by router advertisement, read by the kernel. */
     readonly advertised: readonly string[];

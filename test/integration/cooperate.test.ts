@@ -181,6 +181,11 @@ test("cooperate: a firewall that comes later is found by a refresh; a tunnel's p
         vni: 7,
         peers: [{ underlayAddress: client.address, ipRange: "172.23.0.128/25" }],
     });
+    await stack.overlayTunnel("mesh6", {
+        network: await stack.network("segment6", { subnet: "172.24.0.0/24" }),
+        vni: 8,
+        peers: [{ underlayAddress: client.ipv6Address, ipRange: "172.24.0.128/25" }],
+    });
     expect([await asking.answers(), await stack.host.refresh()]).toEqual([asking.everybody, []]);
     await host.exec(`${office}
         nft -f - <<'END'
@@ -192,15 +197,16 @@ END`);
     const before = await rules(host);
     await reconnect();
     expect(await asking.answers()).toEqual(asking.nobody);
-    expect(await stack.host.refresh()).toHaveLength(5);
+    expect(await stack.host.refresh()).toHaveLength(6);
     await stack.host.update({});
     expect(await asking.answers()).toEqual(asking.everybody);
-    expect(linesAdded(before, await rules(host))).toEqual([
-        'oifname "lt*" accept comment "linuxnet"',
-        'iifname "ln*" oifname "eth0" accept comment "linuxnet"',
+    expect(linesAdded(before, await rules(host)).sort()).toEqual([
         'iifname "ln*" ct state established,related accept comment "linuxnet"',
-        'oifname "ln*" accept comment "linuxnet"',
+        'iifname "ln*" oifname "eth0" accept comment "linuxnet"',
         `ip saddr ${client.address} udp dport 4789 accept comment "linuxnet"`,
+        `ip6 saddr ${client.ipv6Address} udp dport 4789 accept comment "linuxnet"`,
+        'oifname "ln*" accept comment "linuxnet"',
+        'oifname "lt*" accept comment "linuxnet"',
     ]);
     // At boot it is written again, when that firewall has been loaded.
     const withOurs = await rules(host);

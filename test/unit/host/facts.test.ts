@@ -82,6 +82,39 @@ test("facts: a point-to-point address, a host route and a route that leads nowhe
     ]);
 });
 
+test("facts: reads the routes of IPv6, with the MTU of the route, of a router's advertisement or of the interface", () => {
+    const routes = [
+        { dst: "2001:db8:1::/64", dev: "eth0", protocol: "kernel", metric: 256, pref: "medium" },
+        { dst: "2001:db8:2::9", dev: "eth0", gateway: "fe80::1", prefsrc: "2001:db8:1::10", metrics: [{ mtu: 1400 }] },
+        { dst: "default", dev: "eth0", gateway: "fe80::1", protocol: "ra", metric: 1024, pref: "medium" },
+        { dst: "default", dev: "ppp0", metric: 2048, pref: "medium" },
+        { dst: "fe80::/64", dev: "eth0", pref: "medium" },
+        { dst: "2001:db8:3::/64", dev: "ln0123456789ab", pref: "medium" },
+        { dst: "2001:db8:4::/64", dev: "eth0", table: "7", pref: "medium" },
+    ];
+    const address = '"prefixlen":24,"scope":"global","label":"eth0"';
+    const more = `${address}},{"family":"inet6","local":"2001:db8:1::10","prefixlen":64,"temporary":true`;
+    const section = "@@ ipv6\ndefault/disable_ipv6 0\nall/forwarding 0\n/proc/sys/net/ipv6/conf/eth0/mtu:1480\n";
+    const text = captured
+        .replace(/(^\[\{"dst":"default".*)\]$/m, (_, ipv4) => `${ipv4},${JSON.stringify(routes).slice(1)}`)
+        .replace(address, more)
+        .replace("@@ forwarding", `${section}@@ forwarding`);
+    const { ipv6, routes: ofIpv4 } = parseFacts(text);
+    expect(
+        ipv6?.routes.map(({ destination, interfaceName, source, mtuBytes }) => [
+            ...[destination.text, interfaceName, source, mtuBytes],
+        ]),
+    ).toEqual([
+        ["2001:db8:1::/64", "eth0", undefined, 1480],
+        ["2001:db8:2::9/128", "eth0", "2001:db8:1::10", 1400],
+        ["::/0", "eth0", undefined, 1480],
+        ["::/0", "ppp0", undefined, 1500],
+    ]);
+    expect(ipv6?.subnets.map((each) => each.text)).toEqual(["2001:db8:1::/64", "2001:db8:1::/64", "2001:db8:2::9/128"]);
+    expect(ipv6?.addresses).toEqual([{ interfaceName: "eth0", address: "2001:db8:1::10/64", isTemporary: true }]);
+    expect(ofIpv4.map(({ destination }) => destination.text)).toEqual(["0.0.0.0/0", "10.9.0.0/16", "192.0.2.0/24"]);
+});
+
 test.each([
     [
         "nft\n",

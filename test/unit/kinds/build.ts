@@ -38,6 +38,10 @@ export const facts: HostFacts = {
     otherFirewalls: [],
     ipv6: {
         subnets: [{ text: "2001:db8::/64", interfaceName: "eth0", range: parseIpv6Cidr("2001:db8::/64") }],
+        routes: [
+            { destination: parseIpv6Cidr("2001:db8::/64"), interfaceName: "eth0", mtuBytes: 1500 },
+            { destination: parseIpv6Cidr("::/0"), interfaceName: "eth0", mtuBytes: 1500 },
+        ],
         addresses: [{ interfaceName: "eth0", address: "2001:db8::10/64" }],
         isRouter: false,
         advertised: ["eth0"],

@@ -422,6 +422,8 @@ test.each([
     ],
     ["the given one", [], { local: "192.0.2.10" }, "192.0.2.10"],
     ["the host's only one", [], {}, "192.0.2.10"],
+    ["the given one of IPv6", [], { local: "2001:DB8::0010" }, "2001:db8::10"],
+    ["the interface's of IPv6", [{ underlayAddress: "2001:db8:9::1", ipRange: "10.0.0.128/30" }], {}, "2001:db8::10"],
 ] as [string, unknown[], Args, string][])("tunnel: sends from %s", (_title, peers, args, local) => {
     const tunnel = build(
         "overlay-tunnel",
@@ -429,7 +431,44 @@ test.each([
         { network: ref("network", "n"), vni: 1, peers, ...args },
         mappable,
     ) as OverlayTunnelObject;
-    expect(tunnel).toMatchObject({ local, mtuBytes: 1450 });
+    expect(tunnel).toMatchObject({ local, mtuBytes: local.includes(":") ? 1430 : 1450 });
+});
+
+test("tunnel: of an interface's IPv6 addresses it sends from the lasting one that is most like the peer's", () => {
+    const { ipv6 } = facts;
+    if (ipv6 === undefined) throw new Error("no IPv6");
+    const own = (address: string, isTemporary = false) => ({
+        ...{ interfaceName: "eth0", address: `${address}/64` },
+        ...(isTemporary ? { isTemporary } : {}),
+    });
+    const addresses = [own("2001:db8::10"), own("fd00:1::10"), own("fd00:1::1", true), own("fd00:9::10")];
+    const to = (underlayAddress: string) => {
+        const args = { network: ref("network", "n"), vni: 1, peers: [{ underlayAddress, ipRange: "10.0.0.128/30" }] };
+        const of = { ...facts, ipv6: { ...ipv6, addresses: addresses as typeof ipv6.addresses } };
+        return (build("overlay-tunnel", "t", args, mappable, { facts: of }) as OverlayTunnelObject).local;
+    };
+    expect(["2001:db8::2", "fd00:1::2", "fd00:9:0:5::2"].map(to)).toEqual(["2001:db8::10", "fd00:1::10", "fd00:9::10"]);
+});
+
+test("tunnel: over IPv6 its device, its entries and who may send to it are of IPv6", () => {
+    const peers = [{ underlayAddress: "2001:db8::20", ipRange: "10.0.0.128/30" }];
+    const args = { network: ref("network", "n"), vni: 1, peers };
+    const world = put(mappable, "overlay-tunnel", "t", args);
+    const { nft, add } = plan(
+        affectedItems([keyOf("overlay-tunnel", "t")], mappable, mappable).after,
+        affectedItems([keyOf("overlay-tunnel", "t")], mappable, world).after,
+    );
+    const lines = [...nft, ...add].map(({ tool, args: words }) => `${tool} ${words.join(" ")}`);
+    const mac = add.find(({ tool }) => tool === "bridge")?.args[2];
+    expect(lines).toEqual(
+        expect.arrayContaining([
+            "nft add element inet linuxnet tunnel_peers6 { 2001:db8::20 . 4789 }",
+            expect.stringMatching(/^ip link add name ltt mtu 1430 .* local 2001:db8::10 dstport 4789 nolearning$/),
+            `ip neigh replace 10.0.0.128 lladdr ${mac} dev ltt nud permanent`,
+            `bridge fdb replace ${mac} dev ltt self permanent dst 2001:db8::20`,
+        ]),
+    );
+    expect(lines.join("\n")).not.toContain("tunnel_peers {");
 });
 
 test("tunnel: two on one port share its elements, and the one that goes leaves them to the other", () => {

@@ -274,6 +274,18 @@ refuses("overlay-tunnel", "new", [
     [tunnel({}, "gone"), "its network is not on the host any more. Run `pulumi up --refresh`."],
     [tunnel({ local: "192.0.2.99" }), "local 192.0.2.99 is no address of the host. Its addresses are 192.0.2.10."],
     [
+        tunnel({ local: "2001:db8::99" }),
+        "local 2001:db8::99 is no address of the host. Its addresses are 2001:db8::10.",
+    ],
+    [
+        tunnel({ peers: [to("2001:db8::10", "172.26.1.0/24")] }),
+        "peers[0]: 2001:db8::10 is this host itself. Name the other hosts only.",
+    ],
+    [
+        tunnel({ mtu: 1431, peers: [to("2001:db8::20", "172.26.1.0/24")] }),
+        "mtu 1431 does not fit the underlay: at most 1430 bytes pass unfragmented. Lower it, or leave it out.",
+    ],
+    [
         tunnel({ vni: 7 }),
         'vni 7 on port 4789 is already used by overlay tunnel "t0" of stack shop/dev. Choose another vni.',
     ],
@@ -323,6 +335,14 @@ refuses("overlay-tunnel", "new", [
         "peers[0]: 172.26.0.1 of ipRange 172.26.0.0/30 is this host's own gateway. Give each host a range of its own.",
     ],
 ]);
+
+test("overlay-tunnel: an underlay of IPv6 is refused on a host without IPv6", () => {
+    const { ipv6: _, ...without } = facts;
+    const args = tunnel({ peers: [to("2001:db8::20", "172.26.1.0/24")] });
+    expect(() => build("overlay-tunnel", "new", args, before(), { facts: without })).toThrow(
+        "2001:db8::20 is IPv6, which is switched off on the host (net.ipv6.conf.default.disable_ipv6). Switch it on there, or give addresses of IPv4.",
+    );
+});
 
 const twoAddresses: HostFacts = {
     ...facts,

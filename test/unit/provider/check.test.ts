@@ -687,7 +687,7 @@ test.each([
     [
         "overlay-tunnel",
         { peers: ["192.0.2.256"] },
-        'peers[0].underlayAddress: is required ("192.0.2.256" is not an IPv4 address such as 172.20.0.10).',
+        'peers[0]: "192.0.2.256" is not an IPv4 address such as 172.20.0.10.',
     ],
     [
         "overlay-tunnel",
@@ -695,6 +695,36 @@ test.each([
         "remoteEndpoints[0].underlayAddress: is required (a text is expected).",
     ],
     ["overlay-tunnel", { local: "eth0" }, 'local: "eth0" is not an IPv4 address such as 172.20.0.10.'],
+    [
+        "overlay-tunnel",
+        { local: "fe80::1" },
+        'local: "fe80::1" is link-local, which means something on one link only; give a global address of the host, or one of fd00::/8.',
+    ],
+    [
+        "overlay-tunnel",
+        { local: "::1" },
+        'local: "::1" is reserved (RFC 4291), and no host\'s; give a global address of the host, or one of fd00::/8.',
+    ],
+    [
+        "overlay-tunnel",
+        { peers: ["ff02::1"] },
+        'peers[0]: "ff02::1" is multicast, which means several hosts; give a global address of the host, or one of fd00::/8.',
+    ],
+    [
+        "host",
+        { underlayAddress: "::ffff:192.0.2.1" },
+        'underlayAddress: "::ffff:192.0.2.1" is an IPv4 address in the form of IPv6; write 192.0.2.1.',
+    ],
+    [
+        "overlay-tunnel",
+        { local: "2001:db8::10", peers: ["2001:db8::20", "192.0.2.20"] },
+        'peers[1]: is IPv4, and local is 2001:db8::10: the hosts of a segment need underlay addresses of one family. Give each Host an underlayAddress of that family (got "192.0.2.20").',
+    ],
+    [
+        "overlay-tunnel",
+        { peers: ["192.0.2.20", "2001:db8::20"] },
+        'peers[1]: is IPv6, and peers[0] is 192.0.2.20: the hosts of a segment need underlay addresses of one family. Give each Host an underlayAddress of that family (got "2001:db8::20").',
+    ],
     [
         "overlay-tunnel",
         { peers: [{ underlayAddress: "192.0.2.20", ipRange: "172.20.1.0/24", keepAliveMs: 25_000 }] },
