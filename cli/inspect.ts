@@ -42,8 +42,8 @@ function tablesOf(all: Inventory) {
             rows: all.networks.map((network) => [
                 network.stack,
                 network.name,
-                network.subnet,
-                network.gateway,
+                network.subnets.join("\n"),
+                network.gateways.join("\n"),
                 String(network.mtu),
                 network.kernelName,
                 String(network.endpoints.length),
@@ -75,7 +75,7 @@ function tablesOf(all: Inventory) {
                 endpoint.name,
                 endpoint.sandbox,
                 endpoint.network,
-                endpoint.ipv4Address,
+                endpoint.addresses.join("\n"),
                 endpoint.macAddress,
                 endpoint.interfaceName,
                 endpoint.kernelName,
@@ -89,7 +89,7 @@ function tablesOf(all: Inventory) {
                 port.name,
                 `${withBrackets(port.hostAddress ?? "*")}:${port.hostPort}/${port.protocol}`,
                 port.endpoint,
-                `${port.targetAddress ?? "?"}:${port.targetPort}`,
+                `${withBrackets(port.targetAddress ?? "?")}:${port.targetPort}`,
             ]),
         },
         {

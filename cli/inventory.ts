@@ -1,7 +1,10 @@
 import { effectiveMtu } from "../provider/kinds/network.js";
 import { targetRange } from "../provider/kinds/port-items.js";
-import { encryptionOf, targetsOf } from "../provider/model/object.js";
+import { addressesOf, firstHalf, halvesOf, subnetsOf } from "../provider/model/half.js";
+import { familiesOf } from "../provider/model/host-address.js";
+import { type Binding, encryptionOf, targetsOf } from "../provider/model/object.js";
 import { formatPortRange } from "../provider/model/port-range.js";
+import { familyOf } from "../provider/model/range.js";
 import type { World } from "../provider/model/world.js";
 import { type Counters, countsOf } from "./counters.js";
 import { inOrder, nameOf, stackOf } from "./name.js";
@@ -18,8 +21,10 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             stack: stackOf(network),
             name: network.owner.name,
             kernelName: network.key,
-            subnet: network.subnet,
-            gateway: network.gateway,
+            subnet: firstHalf(network).subnet,
+            gateway: firstHalf(network).gateway,
+            subnets: subnetsOf(network),
+            gateways: halvesOf(network).map(({ gateway }) => gateway),
             mtu: effectiveMtu(network, world),
             internal: network.internal,
             isolateEndpoints: network.isolateEndpoints,
@@ -42,7 +47,9 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             sandbox: nameOf(endpoint.sandbox, world),
             network: nameOf(endpoint.network, world),
             interfaceName: endpoint.interfaceName,
-            ipv4Address: endpoint.ipv4Address,
+            /** `null`: the network has no IPv4. */
+            ipv4Address: endpoint.ipv4Address ?? null,
+            addresses: addressesOf(endpoint, world.get("network", endpoint.network)),
             macAddress: endpoint.macAddress,
         })),
         ports: inOrder(world.all("port-mapping")).flatMap((mapping) =>
@@ -55,7 +62,7 @@ export function takeInventory(world: World, host: string, counters: Counters) {
                     hostAddress: binding.hostAddress ?? null,
                     hostPort: formatPortRange(binding.hostPort),
                     endpoint: nameOf(target.endpoint, world),
-                    targetAddress: world.get("endpoint", target.endpoint)?.ipv4Address ?? null,
+                    targetAddress: targetAddress(target.endpoint, binding, world),
                     targetPort: formatPortRange(targetRange(target, binding)),
                     weight: target.weight ?? 1,
                 })),
@@ -87,4 +94,12 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             peers: tunnel.peers,
         })),
     };
+}
+
+/** Where a binding leads first; `null`: the endpoint is gone, or on another host. */
+function targetAddress(key: string, { hostAddress }: Binding, world: World): string | null {
+    const endpoint = world.get("endpoint", key);
+    if (endpoint === undefined) return null;
+    const addresses = addressesOf(endpoint, world.get("network", endpoint.network));
+    return addresses.find((address) => familiesOf(hostAddress).includes(familyOf(address))) ?? null;
 }

@@ -14,7 +14,7 @@ export interface Comparison {
 }
 
 /** What a kind says of its inputs. */
-export type InputRules = Pick<ObjectKind<HostObject>, "schema" | "replaces" | "chosen">;
+export type InputRules = Pick<ObjectKind<HostObject>, "schema" | "replaces" | "chosen" | "absent">;
 
 const isInternal = (name: string) => ["owner", "connection", "objectKey", "retainOnDelete", "drift"].includes(name);
 
@@ -24,18 +24,20 @@ const isInternal = (name: string) => ["owner", "connection", "objectKey", "retai
  *
  * @param rules an unknown input counts as changed; the engine shows one with something replaced inside as one unknown text
  */
-export function compare(olds: Values, news: Values, { schema, replaces, chosen }: InputRules): Comparison {
+export function compare(olds: Values, news: Values, { schema, replaces, chosen, absent = {} }: InputRules): Comparison {
     const changed: string[] = [];
     const replacing: string[] = [];
     for (const [name, value] of Object.entries(news)) {
         if (name === "__provider" || name === "replaceOnChanges" || value === undefined) continue;
         // An output may say less than its input did: the first port of a range.
-        if (isEqual(olds[`${name}Given`] ?? olds[name], value) && !hasUnknown(value)) continue;
+        const was = olds[`${name}Given`] ?? olds[name];
+        if (isEqual(was === undefined ? absent[name] : was, value) && !hasUnknown(value)) continue;
         changed.push(name);
         if (replaces.includes(name)) replacing.push(name);
     }
     for (const name of [...Object.keys(schema.shape), "retainOnDelete"]) {
         if (news[name] !== undefined || olds[name] === undefined || chosen.includes(name)) continue;
+        if (isEqual(olds[name], absent[name])) continue;
         changed.push(name);
         if (replaces.includes(name)) replacing.push(name);
     }

@@ -21,9 +21,15 @@ export interface EndpointArgs extends CommonArgs {
     sandbox: Ref<Sandbox>;
     /** The network to attach it to; of an OverlayNetwork the one on the sandbox's host. Replaces. */
     network: Ref<Network | OverlayNetwork>;
-    /** In place. @default allocated on the host, none that the program gives to another endpoint, and stable */
+    /**
+     * On a network with IPv4. In place.
+     * @default allocated on the host, none that the program gives to another endpoint, and stable
+     */
     ipv4Address?: pulumi.Input<string>;
-    /** On a network with IPv6. In place. @default the one with the number of the IPv4 address, and stable */
+    /**
+     * On a network with IPv6. In place.
+     * @default the one with the number of the IPv4 address, or allocated on a network without IPv4, and stable
+     */
     ipv6Address?: pulumi.Input<string>;
     /** In place. @default made from the address */
     macAddress?: pulumi.Input<string>;

@@ -23,7 +23,8 @@ export interface NetworkArgs extends CommonArgs {
      */
     driver?: pulumi.Input<NetworkDriver>;
     /**
-     * The addresses of the segment, as CIDR (`172.20.0.0/24`); an array for both families. Replaces.
+     * The addresses of the segment, as CIDR (`172.20.0.0/24`); an array for both families, IPv6 alone with
+     * `ipv4: false`. Replaces.
      * @default the next free subnet of the host's `addressPools`
      */
     subnet?: Many<string>;
@@ -35,17 +36,21 @@ export interface NetworkArgs extends CommonArgs {
     /** The host's own address on the segment; an array for both families. In place. @default the subnet's first */
     gateway?: Many<string>;
     /**
-     * Where automatic IPv4 addresses are taken from: CIDR, or "first-last". Those of IPv6 have the same numbers. In place.
+     * Where automatic addresses are taken from: CIDR, or "first-last". With both families those of IPv6 have the numbers of
+     * those of IPv4. In place.
      * @default the subnet
      */
     ipRange?: Many<string>;
-    /** Addresses never given to an endpoint (Docker's `--aux-address`). In place. @default [] */
+    /** Addresses never given to an endpoint (Docker's `--aux-address`), of either family. In place. @default [] */
     reserved?: Many<string>;
-    /** In place. @default true */
+    /**
+     * With false the network has IPv6 alone: subnet, addresses, gateway, published ports. Replaces, with its endpoints.
+     * @default true
+     */
     ipv4?: pulumi.Input<boolean>;
     /**
      * IPv6 beside IPv4; without an IPv6 subnet a /64 of the host's own prefix (RFC 4193). In place.
-     * @default false, or true when a subnet is IPv6
+     * @default false, or true when a subnet is IPv6, or with `ipv4: false`
      */
     ipv6?: pulumi.Input<boolean>;
     /** No way in or out: no NAT, no default route, no published ports. In place. @default false */

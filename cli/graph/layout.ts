@@ -1,5 +1,6 @@
 import { endpointsUnder } from "../../provider/kinds/policy-match.js";
 import { targetRange } from "../../provider/kinds/port-items.js";
+import { addressesOf, subnetsOf } from "../../provider/model/half.js";
 import { withBrackets } from "../../provider/model/host-address.js";
 import {
     type Binding,
@@ -56,13 +57,17 @@ export function drawLayout(world: World, title: string): Drawing {
         return node.id;
     };
     for (const network of inOrder(world.all("network"))) {
-        const label = [named(network), network.subnet, ...(network.internal ? ["internal"] : [])];
+        const label = [named(network), ...subnetsOf(network), ...(network.internal ? ["internal"] : [])];
         place({ id: network.key, label, kind: "network" });
     }
     const frames = inOrder(world.all("sandbox")).map((sandbox) => {
         const inside = inOrder(world.endpointsOf(sandbox.key)).map((endpoint): GraphNode => {
             edges.push({ from: endpoint.key, to: endpoint.network, label: "", kind: "attached" });
-            return { id: endpoint.key, label: [endpoint.interfaceName, endpoint.ipv4Address], kind: "endpoint" };
+            return {
+                id: endpoint.key,
+                label: [endpoint.interfaceName, ...addressesOf(endpoint, world.get("network", endpoint.network))],
+                kind: "endpoint",
+            };
         });
         const only: GraphNode = { id: `${sandbox.key}_lo`, label: ["lo"], kind: "endpoint" };
         return { id: sandbox.key, label: [named(sandbox)], nodes: inside.length > 0 ? inside : [only] };

@@ -1,6 +1,7 @@
 import { defaultHostname, hostnameOf } from "../../provider/kinds/names.js";
-import { defaultGateway } from "../../provider/kinds/network.js";
-import { macOfIpv4 } from "../../provider/model/mac.js";
+import { defaultGateway } from "../../provider/kinds/network-half.js";
+import { addressesOf, automaticRange, halvesOf, sameNumber, subnetsOf } from "../../provider/model/half.js";
+import { macOf } from "../../provider/model/mac.js";
 import {
     type Binding,
     encryptionOf,
@@ -134,14 +135,23 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
     const name = unless(object.name === resourceName, object.name);
     switch (object.kind) {
         case "network": {
-            const { subnet, gateway, ipRange, bridge } = object;
+            const { bridge } = object;
+            const halves = halvesOf(object);
+            const ranges = halves.flatMap(({ ipRange }) => ipRange ?? []);
+            const [first] = halves;
+            const isDefault = halves.every(
+                (half) =>
+                    half.gateway ===
+                    (first === undefined || half === first
+                        ? defaultGateway(half)
+                        : sameNumber(first.gateway, first.subnet, automaticRange(half))),
+            );
             return {
-                ...{ host, name, subnet },
-                gateway: unless(
-                    gateway === defaultGateway({ subnet, ...(ipRange === undefined ? {} : { ipRange }) }),
-                    gateway,
-                ),
-                ...{ ipRange, reserved: optional(object.reserved) },
+                ...{ host, name, ipv4: unless(object.subnet !== undefined, false) },
+                subnet: one(subnetsOf(object)),
+                gateway: unless(isDefault, one(halves.map(({ gateway }) => gateway))),
+                ipRange: ranges.length === 0 ? undefined : one(ranges),
+                reserved: optional(object.reserved),
                 internal: unless(!object.internal, true),
                 isolateEndpoints: unless(!object.isolateEndpoints, true),
                 hostAccess: object.hostAccess,
@@ -164,15 +174,17 @@ export function argumentsOf(object: HostObject, resourceName: string, host: Code
                 dns: object.dns as Code | undefined,
                 extraHosts: optional(object.extraHosts ?? {}),
             };
-        case "endpoint":
+        case "endpoint": {
+            const [firstAddress] = addressesOf(object, printing.world.get("network", object.network));
             return {
                 ...{ sandbox: variable(object.sandbox), network: variable(object.network) },
-                ipv4Address: object.ipv4Address,
-                macAddress: unless(object.macAddress === macOfIpv4(object.ipv4Address), object.macAddress),
+                ...{ ipv4Address: object.ipv4Address, ipv6Address: object.ipv6Address },
+                macAddress: unless(object.macAddress === macOf(firstAddress ?? ""), object.macAddress),
                 aliases: optional(object.aliases ?? []),
                 interfaceName: object.interfaceName,
                 gatewayPriority: unless(object.gatewayPriority === 0, object.gatewayPriority),
             };
+        }
         case "port-mapping":
             return {
                 target: printTargets(object, printing),

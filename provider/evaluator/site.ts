@@ -1,6 +1,8 @@
 import { contains, parseIpv4, parseIpv4Cidr } from "../model/address.js";
-import { formatIpv6, isIpv6, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
+import { addressOf, type Half, halfOf } from "../model/half.js";
+import { isIpv6, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
+import { familyOf } from "../model/range.js";
 import type { HostFacts, World } from "../model/world.js";
 
 /** One host: what it carries, and what it is without us. */
@@ -29,21 +31,13 @@ export const isLoopback = (address: string) => isWithin(address, "127.0.0.0/8") 
 export const isOfOthers = (network: NetworkObject) => network.bridge?.isManaged === false;
 
 /** Subnet and gateway of the family of an address. */
-export function subnetFor(
-    address: string,
-    { ipv6, subnet, gateway }: NetworkObject,
-): OfFamily<{ readonly subnet: string; readonly gateway: string }> {
-    return isIpv6(address) ? ipv6 : { subnet, gateway };
+export function subnetFor(address: string, network: NetworkObject): OfFamily<Half> {
+    return halfOf(network, familyOf(address));
 }
 
 /** An endpoint's own address of the family of another one. */
 export function addressFor(address: string, endpoint: EndpointObject, site: Site): OfFamily<string> {
-    if (!isIpv6(address)) return endpoint.ipv4Address;
-    const { ipv6, subnet } = networkOf(endpoint, site);
-    if (ipv6 === undefined || endpoint.ipv6Address !== undefined) return endpoint.ipv6Address;
-    // That with the number of the IPv4 address.
-    const number = parseIpv4(endpoint.ipv4Address) - parseIpv4Cidr(subnet).first;
-    return formatIpv6(parseIpv6Cidr(ipv6.subnet).first + BigInt(number));
+    return addressOf(endpoint, networkOf(endpoint, site), familyOf(address));
 }
 
 export function endpointAt(address: string, site: Site): EndpointObject | undefined {

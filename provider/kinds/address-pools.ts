@@ -1,15 +1,14 @@
 import { z } from "zod";
-import { type AddressRange, parseIpv4Cidr } from "../model/address.js";
+import type { AddressRange } from "../model/address.js";
 import type { AddressPool, Connection } from "../model/connection.js";
-import { isIpv6, parseIpv6Cidr } from "../model/ipv6.js";
+import { halfOf } from "../model/half.js";
+import { isIpv6 } from "../model/ipv6.js";
 import type { NetworkObject } from "../model/object.js";
 import { formatAddress, parseRange } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import { lowestFreePart } from "../model/subnet-ranges.js";
 import type { BuildContext } from "./kind.js";
 import { cidr, known, shape } from "./schema.js";
-
-type Context = BuildContext<NetworkObject>;
 
 const lengthOf = (base: string) => Number(base.split("/")[1]);
 
@@ -30,11 +29,7 @@ export const addressPools = z.array(
 );
 
 /** The pools of a network's Host that have addresses of the family. */
-export function poolsOf(
-    inputs: Record<string, unknown>,
-    family: 4 | 6,
-    otherwise: AddressPool,
-): readonly AddressPool[] {
+function poolsOf(inputs: Record<string, unknown>, family: 4 | 6, otherwise: AddressPool): readonly AddressPool[] {
     const { addressPools: given = [] } = (inputs["connection"] as Connection | undefined) ?? {};
     const ofFamily = given.filter(({ base }) => isIpv6(base) === (family === 6));
     return ofFamily.length > 0 ? ofFamily : [otherwise];
@@ -55,34 +50,30 @@ function firstFree(pools: readonly AddressPool[], taken: readonly AddressRange<b
     return undefined;
 }
 
-/** The first subnet of the pools that overlaps no network, route or address of the host. @throws Refusal */
-export function chooseSubnet(inputs: Record<string, unknown>, { world, facts, key }: Context): string {
-    const pools = poolsOf(inputs, 4, defaultPool);
-    const taken = [
-        ...world.all("network").flatMap((other) => (other.key === key ? [] : parseIpv4Cidr(other.subnet))),
-        ...facts.addresses.map(({ range }) => range),
-        ...facts.routes.flatMap(({ destination }) => (destination.text === "0.0.0.0/0" ? [] : destination)),
-    ].map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) }));
-    const free = firstFree(pools, taken);
-    if (free !== undefined) return free;
-    throw new Refusal(
-        `the Host's address pools have no free subnet left (${describe(pools)}). Give the network a subnet, or the Host further addressPools.`,
-    );
-}
-
-/** As `chooseSubnet`, of IPv6. @throws Refusal */
-export function chooseIpv6Subnet(pools: readonly AddressPool[], { world, facts, key }: Context): string {
+/** The first subnet of the Host's pools that overlaps no network, route or address of the host. @throws Refusal */
+export function chooseSubnet(
+    inputs: Record<string, unknown>,
+    family: 4 | 6,
+    { world, facts, key }: BuildContext<NetworkObject>,
+): string {
+    const local: AddressPool = { base: facts.ipv6?.localPrefix ?? "", size: 64 };
+    const pools = poolsOf(inputs, family, family === 6 ? local : defaultPool);
     const taken = [
         ...world
             .all("network")
-            .flatMap((other) =>
-                other.key === key || other.ipv6 === undefined ? [] : parseIpv6Cidr(other.ipv6.subnet),
-            ),
-        ...(facts.ipv6?.subnets ?? []).map(({ range }) => range),
+            .flatMap((other) => (other.key === key ? [] : (halfOf(other, family)?.subnet ?? [])))
+            .map(parseRange),
+        ...(family === 6
+            ? (facts.ipv6?.subnets ?? []).map(({ range }) => range)
+            : [
+                  ...facts.addresses.map(({ range }) => range),
+                  ...facts.routes.flatMap(({ destination }) => (destination.text === "0.0.0.0/0" ? [] : destination)),
+              ].map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) }))),
     ];
     const free = firstFree(pools, taken);
     if (free !== undefined) return free;
+    const [what, a] = family === 6 ? ["IPv6 subnet", "an"] : ["subnet", "a"];
     throw new Refusal(
-        `the Host's address pools have no free IPv6 subnet left (${describe(pools)}). Give the network an IPv6 subnet, or the Host further addressPools.`,
+        `the Host's address pools have no free ${what} left (${describe(pools)}). Give the network ${a} ${what}, or the Host further addressPools.`,
     );
 }

@@ -4,7 +4,7 @@ import { isEqual } from "../model/equal.js";
 import type { BaseObject, OpenedIpv6 } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
 import { exceptionsFor } from "./cooperation.js";
-import { hasIpv6 } from "./dual-stack.js";
+import { hasIpv6 } from "./endpoint-half.js";
 import { hostPolicyItems } from "./host-policy.js";
 
 /** What the first object finds, to be put back with the last one. */

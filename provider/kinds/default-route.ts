@@ -1,3 +1,4 @@
+import { halfOf } from "../model/half.js";
 import type { EndpointObject, SandboxObject } from "../model/object.js";
 import type { World } from "../model/world.js";
 
@@ -8,7 +9,7 @@ import type { World } from "../model/world.js";
 export function waysOut(object: SandboxObject, world: World, family: 4 | 6): EndpointObject[] {
     const leadsOut = (endpoint: EndpointObject) => {
         const network = world.get("network", endpoint.network);
-        return network?.internal === false && (family === 4 || network.ipv6 !== undefined);
+        return network?.internal === false && halfOf(network, family) !== undefined;
     };
     return inOrder(
         world.endpointsOf(object.key).filter((endpoint) => leadsOut(endpoint) && endpoint.gatewayPriority !== "never"),

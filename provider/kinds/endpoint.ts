@@ -1,12 +1,10 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
-import { addressKey } from "../kernel/route.js";
-import { contains, lowestFree, parseIpv4, parseIpv4Cidr, parseIpv4Range, withPrefix } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
-import { isIpv6 } from "../model/ipv6.js";
+import { addressesOf, addressOf, firstHalf, withPrefixOf } from "../model/half.js";
 import { interfaceNameOf, parseInterfaceName } from "../model/kernel-name.js";
-import { macOfIpv4, parseMac } from "../model/mac.js";
+import { macOf, parseMac } from "../model/mac.js";
 import {
     type EndpointObject,
     hostInterfaceOf,
@@ -17,20 +15,13 @@ import {
 import { isOfStack, parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { dnsName } from "./dns-arguments.js";
-import {
-    chooseIpv6Address,
-    ipv6AddressOf,
-    ipv6GuardItems,
-    ipv6LinkItems,
-    ipv6Routing,
-    ipv6SourcesOf,
-} from "./dual-stack.js";
+import { chooseAddresses, guardItems, linkItems, replyRouting, routeLink, sourcesOf } from "./endpoint-half.js";
 import { findVeth, foreignVethItems } from "./foreign-veth.js";
 import { type BuildContext, defined, describeObject, given, type ObjectKind, ownName } from "./kind.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, ipv4, ipv6, labels, later, many, ref, shape, text } from "./schema.js";
-import { homeRoutes, rangesAcross, segmentRoutes } from "./tunnel-forwarding.js";
+import { homeRoutes, segmentRoutes } from "./tunnel-forwarding.js";
 
 const schema = shape({
     sandbox: ref("sandbox"),
@@ -88,76 +79,9 @@ function findParents(inputs: EndpointInputs, context: Context): { sandbox: Sandb
     return { sandbox, network };
 }
 
-function chooseAddress(inputs: EndpointInputs, network: NetworkObject, context: Context): string {
-    const subnet = parseIpv4Cidr(network.subnet);
-    const others = context.world.endpointsOf(network.key).filter((other) => other.key !== context.key);
-    const wanted = inputs.ipv4Address;
-    if (wanted !== undefined) {
-        const value = parseIpv4(wanted);
-        const instead = "Choose another ipv4Address, or leave it out.";
-        if (!contains(subnet, { first: value, last: value })) {
-            throw new Refusal(
-                `address ${wanted} is outside subnet ${network.subnet} of network "${network.name}". ${instead}`,
-            );
-        }
-        if (value === subnet.first || value === subnet.last) {
-            throw new Refusal(
-                `address ${wanted} is the first or last of ${network.subnet}, which no endpoint can have. ${instead}`,
-            );
-        }
-        if (wanted === network.gateway)
-            throw new Refusal(`address ${wanted} is the gateway of network "${network.name}". ${instead}`);
-        const holder = others.find((other) => other.ipv4Address === wanted);
-        if (holder !== undefined)
-            throw new Refusal(`address ${wanted} is already used by ${describeObject(holder)}. ${instead}`);
-        return wanted;
-    }
-    const { previous } = context;
-    if (previous?.network === network.key) {
-        const value = parseIpv4(previous.ipv4Address);
-        if (contains(subnet, { first: value, last: value })) return previous.ipv4Address;
-    }
-    if (network.bridge?.isManaged === false && network.ipRange === undefined) {
-        throw new Refusal(
-            `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others, who have addresses of it too. ` +
-                "Give ipv4Address, or give the network an ipRange that is yours.",
-        );
-    }
-    const { staticAddresses } = context;
-    const held = others.map((other) => other.ipv4Address);
-    const taken = new Set([network.gateway, ...network.reserved, ...held, ...staticAddresses]);
-    const range = network.ipRange === undefined ? subnet : parseIpv4Range(network.ipRange);
-    const away = context.world
-        .tunnelsOf(network.key)
-        .flatMap((tunnel) => rangesAcross(tunnel, network))
-        .flatMap(({ family, first, last }) => (family === 4 ? { first: Number(first), last: Number(last) } : []));
-    const free = lowestFree(subnet, range, taken, away);
-    if (free === undefined) {
-        throw new Refusal(
-            `network "${network.name}" has no free address left in ${network.ipRange ?? network.subnet}: ` +
-                `${listHolders(others)}${listPlanned(held, staticAddresses)} Use a larger subnet or ipRange, or remove endpoints.`,
-        );
-    }
-    return free;
-}
-
-const namedHolders = 5;
-
-/** Who has the addresses, the first few by name. */
-function listHolders(others: readonly EndpointObject[]): string {
-    const names = others.slice(0, namedHolders).map((other) => describeObject(other));
-    const more = others.length > namedHolders ? ` and ${others.length - namedHolders} more` : "";
-    return `${others.length} are in use${names.length === 0 ? "" : `, by ${names.join(", ")}${more}`}.`;
-}
-
-/** What the program gives to endpoints that are not there yet. */
-function listPlanned(held: readonly string[], staticAddresses: ReadonlySet<string>): string {
-    const planned = [...staticAddresses].filter((address) => !isIpv6(address) && !held.includes(address));
-    return planned.length === 0 ? "" : ` The program gives ${planned.join(", ")} to others.`;
-}
-
-function chooseMac(inputs: EndpointInputs, ipv4Address: string, network: NetworkObject, context: Context): string {
-    const mac = inputs.macAddress ?? macOfIpv4(ipv4Address);
+/** @param address its first one, which the MAC address follows from */
+function chooseMac(inputs: EndpointInputs, address: string, network: NetworkObject, context: Context): string {
+    const mac = inputs.macAddress ?? macOf(address);
     const others = context.world.endpointsOf(network.key).filter((other) => other.key !== context.key);
     const holder = others.find((other) => other.macAddress === mac);
     if (holder === undefined) return mac;
@@ -205,32 +129,6 @@ function chooseRoutingTable(sandbox: SandboxObject, context: Context): number {
     return table;
 }
 
-/** The key of the endpoint's address, which its routes hang on. */
-export function endpointAddressKey(object: EndpointObject, sandbox: SandboxObject, network: NetworkObject): string {
-    return addressKey(
-        sandbox.name,
-        object.interfaceName,
-        withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
-    );
-}
-
-/** Replies leave by the endpoint they came in by, whatever the default route is: one table each, chosen by source. */
-function routing(object: EndpointObject, sandbox: SandboxObject, network: NetworkObject): Item[] {
-    if (network.internal) return [];
-    const at = {
-        netns: sandbox.name,
-        dev: object.interfaceName,
-        link: endpointAddressKey(object, sandbox, network),
-        table: String(object.routingTable),
-    };
-    return [
-        { type: "route", ...at, to: network.subnet, source: object.ipv4Address },
-        { type: "route", ...at, to: "default", via: network.gateway },
-        { type: "rule", netns: at.netns, priority: object.routingTable, from: object.ipv4Address, table: at.table },
-        ...ipv6Routing(object, sandbox, network),
-    ];
-}
-
 /** The attachment of one sandbox to one network: a veth pair. */
 export const endpoint: ObjectKind<EndpointObject> = {
     kind: "endpoint",
@@ -244,7 +142,9 @@ export const endpoint: ObjectKind<EndpointObject> = {
         const { previous } = context;
         const found = previous === undefined ? findVeth(inputs, sandbox, network, context) : undefined;
         if (previous?.foreignVeth !== undefined) refuseChange(inputs, previous);
-        const ipv4Address = found?.ipv4Address ?? chooseAddress(inputs, network, context);
+        const wanted = found === undefined ? inputs : { ...inputs, ipv4Address: found.ipv4Address };
+        const addresses = chooseAddresses(wanted, network, context);
+        const [first = ""] = addressesOf(addresses, network);
         const foreignVeth = found?.foreignVeth ?? previous?.foreignVeth;
         return defined({
             schemaVersion: 1,
@@ -256,12 +156,11 @@ export const endpoint: ObjectKind<EndpointObject> = {
             labels: inputs.labels,
             sandbox: sandbox.key,
             network: network.key,
-            ipv4Address,
-            ipv6Address: chooseIpv6Address(inputs.ipv6Address, ipv4Address, network, context),
+            ...addresses,
             macAddress:
                 found?.macAddress ??
                 (foreignVeth && previous?.macAddress) ??
-                chooseMac(inputs, ipv4Address, network, context),
+                chooseMac(inputs, first, network, context),
             aliases: given(inputs.aliases),
             interfaceName: found?.interfaceName ?? chooseInterfaceName(inputs, sandbox, network, context),
             gatewayPriority: inputs.gatewayPriority,
@@ -289,10 +188,11 @@ export const endpoint: ObjectKind<EndpointObject> = {
         if (sandbox === undefined || network === undefined) return [];
         const guard = (set: string, ...key: string[]): Item => ({ type: "element", family: "bridge", set, key });
         const port = hostInterfaceOf(object);
+        const [first = ""] = addressesOf(object, network);
         const address = {
             netns: sandbox.name,
             dev: object.interfaceName,
-            address: withPrefix(object.ipv4Address, parseIpv4Cidr(network.subnet)),
+            address: withPrefixOf(firstHalf(network), first),
         };
         const ownLinks = (): Item[] => [
             {
@@ -305,25 +205,23 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 mtuBytes: effectiveMtu(network, world),
                 alias: linkAlias(`linuxnet endpoint ${object.name} (${makerOf(object).stack})`),
             },
-            { type: "address", link: `link ${object.key}`, ...address },
-            ...ipv6LinkItems(object, sandbox, network),
+            ...linkItems(object, sandbox, network),
         ];
         return [
             guard("endpoints", port),
             guard("macs", port, object.macAddress),
-            guard("sources", port, object.ipv4Address),
-            ...ipv6GuardItems(object, network, port),
+            ...guardItems(object, network, port),
             ...endpointPolicyItems(object, network, world),
             ...(object.foreignVeth === undefined
                 ? ownLinks()
                 : foreignVethItems(object.foreignVeth, interfaceOf(network), address)),
-            ...routing(object, sandbox, network),
+            ...replyRouting(object, sandbox, network),
             ...segmentRoutes(
                 object,
                 {
                     netns: sandbox.name,
                     dev: object.interfaceName,
-                    link: endpointAddressKey(object, sandbox, network),
+                    link: routeLink(object, sandbox, network, 4),
                     ...(sandbox.joined === undefined ? {} : { isShared: true }),
                 },
                 network,
@@ -331,7 +229,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
             ),
             ...homeRoutes(object, network, world),
             // The next holder of the address must not inherit connections: those it opened, and those that led to it.
-            ...[object.ipv4Address, ...ipv6SourcesOf(object, network)].flatMap((own): Item[] => [
+            ...sourcesOf(object, network).flatMap((own): Item[] => [
                 { type: "flows", filter: ["-s", own], cut: "when removed" },
                 { type: "flows", filter: ["-r", own], cut: "when removed" },
             ]),
@@ -349,13 +247,17 @@ export const endpoint: ObjectKind<EndpointObject> = {
 
     dependents: (object, world) => world.mappingsOf(object.key),
 
-    outputs: (object, world) => ({
-        address: object.ipv4Address,
-        addresses: [object.ipv4Address, ipv6AddressOf(object, world.get("network", object.network)) ?? []].flat(),
-        ipv4Address: object.ipv4Address,
-        ipv6Address: ipv6AddressOf(object, world.get("network", object.network)),
-        macAddress: object.macAddress,
-        interfaceName: object.interfaceName,
-        hostInterface: hostInterfaceOf(object),
-    }),
+    outputs(object, world) {
+        const network = world.get("network", object.network);
+        const addresses = addressesOf(object, network);
+        return {
+            address: addresses[0],
+            addresses,
+            ipv4Address: addressOf(object, network, 4),
+            ipv6Address: addressOf(object, network, 6),
+            macAddress: object.macAddress,
+            interfaceName: object.interfaceName,
+            hostInterface: hostInterfaceOf(object),
+        };
+    },
 };

@@ -33,7 +33,8 @@ export function findVeth(
     network: NetworkObject,
     { kernel, world }: BuildContext<EndpointObject>,
 ): FoundVeth | undefined {
-    if (!inputs.adopt) return undefined;
+    const { subnet } = network;
+    if (!inputs.adopt || subnet === undefined) return undefined;
     const inside = [...(kernel?.namespaces.get(sandbox.name)?.links.values() ?? [])];
     const ports = [...(kernel?.namespaces.get("")?.links.values() ?? [])].filter(
         ({ ifname, master, linkinfo }) =>
@@ -41,7 +42,7 @@ export function findVeth(
     );
     const taken = new Set(world.all("endpoint").map(({ foreignVeth }) => foreignVeth?.hostInterface));
     const found = inside.flatMap((link) => {
-        const ipv4Address = addressIn(link, network.subnet);
+        const ipv4Address = addressIn(link, subnet);
         const port = ports.find(
             ({ ifindex, link_index, ifname }) =>
                 ifindex === link.link_index && link_index === link.ifindex && !taken.has(ifname),

@@ -42,6 +42,8 @@ export interface ObjectKind<T extends HostObject> {
     readonly schema: z.ZodObject;
     /** Inputs whose change makes a new object; among them the references that an object cannot outlive. */
     readonly replaces: readonly string[];
+    /** What the absence of an input means that was there later than some objects; absent: nothing in particular. */
+    readonly absent?: Readonly<Record<string, unknown>>;
     /** What the inputs say of other hosts, once machines are known; absent: nothing of theirs can be named. */
     readonly across?: Across;
     /** Inputs that are chosen when the program leaves them out, and outputs: taking one out of the program changes nothing. */

@@ -1,3 +1,4 @@
+import { firstHalf } from "../model/half.js";
 import { type HostObject, hostTarget, type PortTarget, targetsOf } from "../model/object.js";
 import { isOfStack, type Owner } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
@@ -64,6 +65,7 @@ export function letGo(roots: Leavings, stack: Owner, world: World): Leavings {
 export function putInPlace(object: HostObject, stack: Owner, world: World): Leavings {
     const there = world.objects.get(object.key);
     const put: Leavings = new Map([[object.key, object]]);
-    if (there?.kind !== "network" || object.kind !== "network" || there.subnet === object.subnet) return put;
+    if (there?.kind !== "network" || object.kind !== "network" || firstHalf(there).subnet === firstHalf(object).subnet)
+        return put;
     return new Map([...letGo(new Map([[object.key, undefined]]), stack, world), ...put]);
 }

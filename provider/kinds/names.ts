@@ -1,4 +1,5 @@
 import { dnsNameOf } from "../model/dns-name.js";
+import { addressesOf, halvesOf } from "../model/half.js";
 import type {
     DnsMode,
     DnsSettings,
@@ -10,7 +11,6 @@ import type {
 } from "../model/object.js";
 import type { World } from "../model/world.js";
 import { endpointsInOrder } from "./default-route.js";
-import { ipv6AddressOf } from "./dual-stack.js";
 import type { BuildContext } from "./kind.js";
 
 /** The names of one endpoint on its network, and the addresses they lead to. */
@@ -85,7 +85,7 @@ export function recordOf(endpoint: EndpointObject, network: NetworkObject, sandb
     const [first = "", ...others] = single.flatMap((name) => [`${name}.${domain}`, name]);
     return {
         endpoint: endpoint.key,
-        addresses: [endpoint.ipv4Address, ipv6AddressOf(endpoint, network)].filter((each) => each !== undefined),
+        addresses: addressesOf(endpoint, network),
         names: unique([first, ...others]),
     };
 }
@@ -105,9 +105,10 @@ function networksOf(sandbox: SandboxObject, world: World): NetworkObject[] {
 }
 
 /** The host's own addresses on a network, IPv4 first; none on a bridge of others that the host itself is not on. */
-function hostAddressesOf({ bridge, gateway, ipv6 }: NetworkObject): string[] {
+function hostAddressesOf(network: NetworkObject): string[] {
+    const { bridge } = network;
     if (bridge?.isManaged === false) return bridge.address === undefined ? [] : [bridge.address.replace(/\/.*/, "")];
-    return [gateway, ...(ipv6 === undefined ? [] : [ipv6.gateway])];
+    return halvesOf(network).map(({ gateway }) => gateway);
 }
 
 /** What "host-gateway" is for a sandbox, IPv4 first: the host on the network that gives the default route, or the first one. */

@@ -3,8 +3,9 @@ import type { Item } from "../kernel/item.js";
 import { linkAlias } from "../kernel/link.js";
 import { overlaps } from "../model/address.js";
 import { makerOf } from "../model/adoption.js";
+import { halfOf, subnetsOf } from "../model/half.js";
 import { isIpv6 } from "../model/ipv6.js";
-import { macOfUnderlay, parseMac } from "../model/mac.js";
+import { macOf, parseMac } from "../model/mac.js";
 import {
     encryptionOf,
     hostTarget,
@@ -16,7 +17,6 @@ import { covers, type FamilyRange, familyOf, parseRange, rangeOf } from "../mode
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
-import { subnetsOf } from "./dual-stack.js";
 import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
@@ -140,7 +140,9 @@ function refuseConflicts(inputs: TunnelInputs, network: NetworkObject, local: st
     for (const [i, { address, underlayAddress }] of (inputs.remoteEndpoints ?? []).entries()) {
         const path = `remoteEndpoints[${i}]`;
         if (!subnetsOf(network).some((subnet) => covers(parseRange(subnet), rangeOf(address))))
-            throw new Refusal(`${path}: ${address} is outside ${network.subnet} of network "${network.name}".`);
+            throw new Refusal(
+                `${path}: ${address} is outside ${subnetsOf(network).join(" and ")} of network "${network.name}".`,
+            );
         if (!inputs.peers.some((peer) => peer.underlayAddress === underlayAddress))
             throw new Refusal(`${path}: ${underlayAddress} is none of the peers. Add it to peers.`);
     }
@@ -159,8 +161,6 @@ function refusePeers(peers: readonly TunnelPeer[], network: NetworkObject, local
         if (underlayAddress === local)
             throw new Refusal(`${path}: ${local} is this host itself. Name the other hosts only.`);
         const first = peers.findIndex((other) => other.underlayAddress === underlayAddress);
-        if (ipv6Range !== undefined && network.ipv6 === undefined)
-            throw new Refusal(`${path}: ipRange ${ipv6Range} is IPv6, which network "${network.name}" has not.`);
         if (ipRange !== undefined && ipv6Range === undefined && network.ipv6?.ipRange !== undefined) {
             throw new Refusal(
                 `${path}: ipRange ${ipRange} has none of IPv6, as network "${network.name}" has (${network.ipv6.ipRange}). Give both.`,
@@ -168,10 +168,12 @@ function refusePeers(peers: readonly TunnelPeer[], network: NetworkObject, local
         }
         for (const text of [ipRange, ipv6Range].filter((each) => each !== undefined)) {
             const range = parseRange(text);
-            const [subnet, own, gateway] =
-                range.family === 6
-                    ? [network.ipv6?.subnet ?? "", network.ipv6?.ipRange, network.ipv6?.gateway ?? ""]
-                    : [network.subnet, network.ipRange, network.gateway];
+            const half = halfOf(network, range.family);
+            if (half === undefined)
+                throw new Refusal(
+                    `${path}: ipRange ${text} is IPv${range.family}, which network "${network.name}" has not.`,
+                );
+            const { subnet, ipRange: own, gateway } = half;
             const each = "Give each host a range of its own.";
             if (!covers(parseRange(subnet), range))
                 throw new Refusal(`${path}: ipRange ${text} is outside subnet ${subnet}.`);
@@ -213,7 +215,7 @@ export function sharedItems(key: string, world: World): Item[] {
 }
 
 function vxlanOf({ key, vni, local, port, mtuBytes }: OverlayTunnelObject, alias: string): Item {
-    return { type: "vxlan", name: key, mac: macOfUnderlay(local), vni, local, port, mtuBytes, alias };
+    return { type: "vxlan", name: key, mac: macOf(local), vni, local, port, mtuBytes, alias };
 }
 
 /** One host's end of a segment, by VXLAN or WireGuard. Forwarding follows the hosts' ranges, so all of it is known before any endpoint is. */
@@ -231,6 +233,11 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         if (network.bridge !== undefined) {
             throw new Refusal(
                 `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others. A tunnel needs a network with a bridge of its own.`,
+            );
+        }
+        if (halfOf(network, 4) === undefined) {
+            throw new Refusal(
+                `network "${network.name}" has no IPv4, which segments over several hosts need yet. Leave ipv4: false out there.`,
             );
         }
         if (network.ipv6 !== undefined && inputs.encryption === "wireguard") {

@@ -1,8 +1,8 @@
+import { subnetsOf } from "../model/half.js";
 import { hostTarget, type NetworkObject, type PolicyRule } from "../model/object.js";
 import { meet } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
-import { subnetsOf } from "./dual-stack.js";
 import { locate, machineOf } from "./elsewhere.js";
 import type { Across } from "./kind.js";
 

@@ -1,12 +1,13 @@
 import { nftString } from "../kernel/nft.js";
 import { fromElsewhere, notFromElsewhere } from "../kernel/ruleset.js";
+import { subnetsOf } from "../model/half.js";
 import { icmpTypeName, speaksOfIcmpv6 } from "../model/icmp-type.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { type EndpointObject, interfaceOf, type NetworkObject, type Peer, type PolicyRule } from "../model/object.js";
 import { formatPortRange } from "../model/port-range.js";
 import { meet } from "../model/range.js";
 import type { World } from "../model/world.js";
-import { ipv6SourcesOf, subnetsOf } from "./dual-stack.js";
+import { sourcesOf } from "./endpoint-half.js";
 
 export type Direction = "ingress" | "egress";
 
@@ -97,8 +98,7 @@ export function matchPeer(peer: Peer, direction: Direction, side: Side, world: W
     }
     return endpointsUnder(peer.object, world).flatMap((endpoint) => {
         const other = world.get("network", endpoint.network);
-        const addresses = [endpoint.ipv4Address, ...(other === undefined ? [] : ipv6SourcesOf(endpoint, other))];
-        return addresses.map((address) => {
+        return (other === undefined ? [] : sourcesOf(endpoint, other)).map((address) => {
             const { match, family } = at(address);
             return {
                 match: `${interfaceName} ${nftString(interfaceAt(endpoint, world))} ${match}`,

@@ -1,4 +1,5 @@
 import type { Item } from "../kernel/item.js";
+import { addressesOf, twinOf } from "../model/half.js";
 import {
     type EndpointObject,
     type FirewallPolicyObject,
@@ -7,9 +8,10 @@ import {
     interfaceOf,
     type NetworkObject,
 } from "../model/object.js";
+import { familyOf } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
-import { ipv6SourcesOf } from "./dual-stack.js";
+import { sourcesOf } from "./endpoint-half.js";
 import { renderPolicies } from "./policy-chain.js";
 import { type Direction, endpointsUnder } from "./policy-match.js";
 
@@ -47,7 +49,8 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
     const items: Item[] = [];
     const targets = [endpoint.key, endpoint.sandbox, endpoint.network];
     const ingress = policiesOn(targets, "ingress", world);
-    const own6 = ipv6SourcesOf(endpoint, network);
+    const own = sourcesOf(endpoint, network);
+    const at = (set: string, address: string) => twinOf(set, familyOf(address));
     const element = (set: string, key: string[], chain: string): Item => ({
         type: "element",
         family: "inet",
@@ -64,10 +67,10 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
         const name = `in_${endpoint.key}`;
         items.push(
             ...chain(name, ingress, "ingress"),
-            element("ingress", [interfaceOf(network), endpoint.ipv4Address], name),
-            element("ingress_from_host", [endpoint.ipv4Address], name),
-            ...own6.map((address) => element("ingress6", [interfaceOf(network), address], name)),
-            ...own6.slice(0, 1).map((address) => element("ingress_from_host6", [address], name)),
+            ...own.map((address) => element(at("ingress", address), [interfaceOf(network), address], name)),
+            ...addressesOf(endpoint, network).map((address) =>
+                element(at("ingress_from_host", address), [address], name),
+            ),
         );
     }
     if (ingress.length > 0 || network.defaultPolicy === "deny") {
@@ -78,8 +81,7 @@ export function endpointPolicyItems(endpoint: EndpointObject, network: NetworkOb
         const name = `out_${endpoint.key}`;
         items.push(
             ...chain(name, egress, "egress"),
-            element("egress", [interfaceOf(network), endpoint.ipv4Address], name),
-            ...own6.map((address) => element("egress6", [interfaceOf(network), address], name)),
+            ...own.map((address) => element(at("egress", address), [interfaceOf(network), address], name)),
         );
     }
     return items;

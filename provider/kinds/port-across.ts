@@ -1,9 +1,9 @@
+import { subnetsOf } from "../model/half.js";
 import type { NetworkObject, PortMappingObject } from "../model/object.js";
 import { meet } from "../model/range.js";
 import { parseId } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
-import { subnetsOf } from "./dual-stack.js";
 import { type FarRef, locate, machineOf } from "./elsewhere.js";
 import type { Across, BuildContext } from "./kind.js";
 

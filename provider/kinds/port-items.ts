@@ -1,11 +1,11 @@
 import type { ChainItem, ElementItem } from "../kernel/nft.js";
 import type { FlowsItem } from "../kernel/sysctl.js";
+import { addressesOf } from "../model/half.js";
 import { type Family, familiesOf, isEvery } from "../model/host-address.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { type Binding, type PortMappingObject, type PortTarget, targetsOf } from "../model/object.js";
 import type { PortRange } from "../model/port-range.js";
 import type { World } from "../model/world.js";
-import { ipv6AddressOf } from "./dual-stack.js";
 import { sizeOf } from "./port-bindings.js";
 
 /** A target that is there. */
@@ -25,8 +25,7 @@ export function liveTargets(object: PortMappingObject, world: World): LiveTarget
         if (addresses !== undefined) return [{ ...target, isFar: true, addresses: byFamily(addresses) }];
         const endpoint = world.get("endpoint", target.endpoint);
         if (endpoint === undefined) return [];
-        const ipv6 = ipv6AddressOf(endpoint, world.get("network", endpoint.network));
-        return [{ ...target, addresses: { 4: endpoint.ipv4Address, ...(ipv6 === undefined ? {} : { 6: ipv6 }) } }];
+        return [{ ...target, addresses: byFamily(addressesOf(endpoint, world.get("network", endpoint.network))) }];
     });
 }
 

@@ -1,14 +1,16 @@
 import { z } from "zod";
+import { halfOf } from "../model/half.js";
 import { everyAddress, type Family, familiesOf, isEvery, withBrackets } from "../model/host-address.js";
-import { isIpv6 } from "../model/ipv6.js";
 import {
     type Binding,
+    type NetworkObject,
     type PortMappingObject,
     type PortProtocol,
     type PortTarget,
     targetsOf,
 } from "../model/object.js";
 import { formatPortRange, type PortRange, parsePortRange } from "../model/port-range.js";
+import { familyOf } from "../model/range.js";
 import { parseId } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { warnOfClients } from "./client-ports.js";
@@ -200,18 +202,22 @@ function waysIn(binding: Binding, family: Family, targets: readonly LiveTarget[]
 
 /** @throws Refusal when it is to be published in a family that no target has */
 function refuseWithoutFamily(bindings: readonly Binding[], targets: readonly PortTarget[], { world }: Context): void {
-    const ofIpv6 = bindings.find((binding) => binding.hostAddress !== undefined && isIpv6(binding.hostAddress));
-    if (ofIpv6 === undefined) return;
     const networks = targets.map(({ endpoint, addresses }) =>
         addresses === undefined
             ? world.get("network", world.get("endpoint", endpoint)?.network ?? "")
             : segmentOf(addresses, world),
     );
-    const isIpv6Far = targets.some(({ addresses = [] }) => addresses.some(isIpv6));
-    if (isIpv6Far || networks.some((network) => network?.ipv6 !== undefined)) return;
-    throw new Refusal(
-        `hostAddress ${ofIpv6.hostAddress} is IPv6, which network "${networks[0]?.name}" of the target has not. Set ipv6: true on the network, or leave the address out.`,
-    );
+    for (const { hostAddress } of bindings) {
+        if (hostAddress === undefined) continue;
+        const family = familyOf(hostAddress);
+        const isFar = targets.some(({ addresses = [] }) => addresses.some((each) => familyOf(each) === family));
+        const hasFamily = (network: NetworkObject | undefined) => network && halfOf(network, family) !== undefined;
+        if (isFar || networks.some(hasFamily)) continue;
+        const remedy = family === 6 ? "Set ipv6: true on the network" : "Give an IPv6 address of the host";
+        throw new Refusal(
+            `hostAddress ${hostAddress} is IPv${family}, which network "${networks[0]?.name}" of the target has not. ${remedy}, or leave the address out.`,
+        );
+    }
 }
 
 /** Publishes ports of the host to endpoints. */

@@ -1,15 +1,14 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
 import { sysctlPath } from "../kernel/sysctl.js";
+import { addressOf, twinOf } from "../model/half.js";
 import { parseNamespaceName } from "../model/kernel-name.js";
 import type { DnsSettings, ExtraHosts, ForeignNamespace, SandboxObject } from "../model/object.js";
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
-
 import { waysOut } from "./default-route.js";
 import { dns, dnsName, extraHosts } from "./dns-arguments.js";
-import { ipv6AddressOf, ipv6DefaultRoute } from "./dual-stack.js";
-import { endpointAddressKey } from "./endpoint.js";
+import { defaultRoute } from "./endpoint-half.js";
 import { type BuildContext, defined, describeObject, given, type ObjectKind } from "./kind.js";
 import { defaultHostname, hostnameOf } from "./names.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
@@ -144,37 +143,16 @@ export const sandbox: ObjectKind<SandboxObject> = {
             ...sysctlItems(name, object.sysctls, joined?.oldSysctls),
         ];
         const own = world.endpointsOf(object.key);
-        items.push(
-            ...pairsOf(
-                "same_sandbox",
-                own.map(({ ipv4Address }) => ipv4Address),
-            ),
-            ...pairsOf(
-                "same_sandbox6",
-                own.flatMap((each) => ipv6AddressOf(each, world.get("network", each.network)) ?? []),
-            ),
-        );
-        const endpoint = joined?.hasDefaultRoute ? undefined : waysOut(object, world, 4)[0];
-        const network = world.get("network", endpoint?.network ?? "");
-        if (endpoint !== undefined && network !== undefined) {
-            const { interfaceName: dev } = endpoint;
-            const link = endpointAddressKey(endpoint, object, network);
-            const via = network.gateway;
-            items.push({
-                type: "route",
-                netns: object.name,
-                dev,
-                link,
-                table: "main",
-                to: "default",
-                via,
-                ...(joined === undefined ? {} : { isShared: true }),
-            });
+        for (const family of [4, 6] as const) {
+            const addresses = own.flatMap((each) => addressOf(each, world.get("network", each.network), family) ?? []);
+            items.push(...pairsOf(twinOf("same_sandbox", family), addresses));
+            const endpoint = joined?.hasDefaultRoute ? undefined : waysOut(object, world, family)[0];
+            const network = world.get("network", endpoint?.network ?? "");
+            if (endpoint === undefined || network === undefined) continue;
+            const isShared = joined !== undefined && family === 4;
+            const routes = defaultRoute(endpoint, object, network, family, "main");
+            items.push(...routes.map((route): Item => (isShared ? { ...route, isShared } : route)));
         }
-        const endpoint6 = joined?.hasDefaultRoute ? undefined : waysOut(object, world, 6)[0];
-        const network6 = world.get("network", endpoint6?.network ?? "");
-        if (endpoint6 !== undefined && network6 !== undefined)
-            items.push(...ipv6DefaultRoute(endpoint6, object, network6, "main"));
         return items;
     },
 

@@ -36,14 +36,14 @@ export function many<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>[]> {
     return z.preprocess((value) => (Array.isArray(value) || value === undefined ? value : [value]), list) as never;
 }
 
-/** One text, for IPv4, or two, one of each family; two are stored in this order. */
+/** One text, or two, one of each family; two are stored with IPv4's first. */
 export type PerFamily = string | readonly [string, string];
 
 const twoFamilies = "one value for IPv4 is expected, or one for IPv4 and one for IPv6";
 const noIpv6Alone = "IPv6 alone is not supported yet; give a list of one for IPv4 and one for IPv6";
 
-/** One of each family: a single value is IPv4's. */
-export function perFamily(schema: z.ZodType<string>): z.ZodType<PerFamily> {
+/** One of each family. @param alone what a single value may be of */
+export function perFamily(schema: z.ZodType<string>, alone: "IPv4" | "either" = "IPv4"): z.ZodType<PerFamily> {
     const parse = (given: unknown, context: z.core.$RefinementCtx) => {
         const refuse = (message: string) => {
             context.issues.push({ code: "custom", message, input: given });
@@ -60,7 +60,7 @@ export function perFamily(schema: z.ZodType<string>): z.ZodType<PerFamily> {
         const [first, second] = values.includes(unknown) ? values : values.sort((a, b) => familyOf(a) - familyOf(b));
         if (first === undefined || values.length > 2) return refuse(twoFamilies);
         if (first === unknown || second === unknown) return second === undefined ? first : [first, second];
-        if (second === undefined) return isIpv6(first) ? refuse(noIpv6Alone) : first;
+        if (second === undefined) return isIpv6(first) && alone === "IPv4" ? refuse(noIpv6Alone) : first;
         return familyOf(first) < familyOf(second) ? [first, second] : refuse(twoFamilies);
     };
     return z.unknown().transform(parse) as never;
@@ -71,6 +71,12 @@ const familyOf = (value: string) => (isIpv6(value) ? 6 : 4);
 /** What is given for one of the families. */
 export function ofFamily(values: PerFamily | undefined, family: 4 | 6): string | undefined {
     return (typeof values === "string" ? [values] : (values ?? [])).find((each) => familyOf(each) === family);
+}
+
+/** The values of a family that are known, of one or several. */
+export function listGiven(values: unknown, family: 4 | 6): string[] {
+    const isKnown = (value: unknown): value is string => typeof value === "string" && value !== unknown;
+    return [values].flat().filter((value): value is string => isKnown(value) && familyOf(value) === family);
 }
 
 /** A list of at most one. */

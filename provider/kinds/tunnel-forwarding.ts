@@ -1,8 +1,8 @@
 import type { Item } from "../kernel/item.js";
 import { addressKey, type RouteItem } from "../kernel/route.js";
-import { parseIpv4Cidr, withPrefix } from "../model/address.js";
+import { addressesOf, halfOf, halvesOf, twinOf, withPrefixOf } from "../model/half.js";
 import { linkLocalOf } from "../model/ipv6.js";
-import { macOfUnderlay } from "../model/mac.js";
+import { macOf } from "../model/mac.js";
 import type { EndpointObject, NetworkObject, OverlayTunnelObject } from "../model/object.js";
 import {
     covers,
@@ -14,7 +14,6 @@ import {
     rangeOf,
 } from "../model/range.js";
 import type { World } from "../model/world.js";
-import { ipv6AddressOf } from "./dual-stack.js";
 
 /**
  * Forwarding follows the ranges that hosts own (docs/decisions/0010): the host has a route to each peer's range over the
@@ -33,7 +32,7 @@ interface Crossing {
 /** Without IPv6 ranges, IPv6 addresses have the numbers of the IPv4 ones, so ranges have them too. */
 function sameNumbers(range: FamilyRange, { subnet, ipv6 }: NetworkObject): FamilyRange[] {
     if (ipv6 === undefined || ipv6.ipRange !== undefined) return [];
-    const offset = parseRange(ipv6.subnet).first - parseRange(subnet).first;
+    const offset = parseRange(ipv6.subnet).first - parseRange(subnet ?? "").first;
     return [{ family: 6, first: range.first + offset, last: range.last + offset }];
 }
 
@@ -51,8 +50,7 @@ export function rangesOf(
 export function crossingsOf({ peers, remoteEndpoints = [] }: OverlayTunnelObject, network: NetworkObject): Crossing[] {
     const cross = (range: FamilyRange, underlayAddress: string): Crossing[] => {
         // A subnet's first IPv6 address is that of any router (RFC 4291, 2.6.1), and so of this one.
-        const nextHop =
-            range.family === 6 ? linkLocalOf(macOfUnderlay(underlayAddress)) : formatAddress(range.first, 4);
+        const nextHop = range.family === 6 ? linkLocalOf(macOf(underlayAddress)) : formatAddress(range.first, 4);
         return prefixesOf(range).map((to) => ({ to, underlayAddress, nextHop }));
     };
     return [
@@ -71,16 +69,16 @@ function addressesHere(network: NetworkObject, world: World): string[] {
     return world.endpointsOf(network.key).flatMap((endpoint) => addressesOf(endpoint, network));
 }
 
-const addressesOf = (endpoint: EndpointObject, network: NetworkObject) =>
-    [endpoint.ipv4Address, ipv6AddressOf(endpoint, network)].filter((address) => address !== undefined);
-
-const gatewayOf = (network: NetworkObject, family: 4 | 6) => (family === 6 ? network.ipv6?.gateway : network.gateway);
+const gatewayOf = (network: NetworkObject, family: 4 | 6) => halfOf(network, family)?.gateway;
 
 /** Only in IPv4 a route goes with the address that it names as its source (fib_sync_down_addr). */
 const sourceOf = (network: NetworkObject, family: 4 | 6): Pick<RouteItem, "source" | "sourceLink"> => {
-    if (family === 6) return network.ipv6 === undefined ? {} : { source: network.ipv6.gateway };
-    const address = withPrefix(network.gateway, parseIpv4Cidr(network.subnet));
-    return { source: network.gateway, sourceLink: addressKey(undefined, network.key, address) };
+    const half = halfOf(network, family);
+    if (half === undefined) return {};
+    const { gateway: source } = half;
+    return family === 6
+        ? { source }
+        : { source, sourceLink: addressKey(undefined, network.key, withPrefixOf(half, source)) };
 };
 
 /**
@@ -119,12 +117,8 @@ export function vxlanEntries(tunnel: OverlayTunnelObject, network: NetworkObject
         crossingsOf(tunnel, network).map(({ nextHop, underlayAddress }) => [nextHop, underlayAddress]),
     );
     return [
-        ...[...hops].map(
-            ([address, remote]): Item => ({ type: "neighbour", dev, address, mac: macOfUnderlay(remote) }),
-        ),
-        ...[...new Set(hops.values())].map(
-            (remote): Item => ({ type: "fdb", dev, mac: macOfUnderlay(remote), remote }),
-        ),
+        ...[...hops].map(([address, remote]): Item => ({ type: "neighbour", dev, address, mac: macOf(remote) })),
+        ...[...new Set(hops.values())].map((remote): Item => ({ type: "fdb", dev, mac: macOf(remote), remote })),
     ];
 }
 
@@ -138,11 +132,10 @@ export function tunnelMemberships(dev: string, network: NetworkObject): Item[] {
     return [
         element("networks", dev),
         ...bothWays("same_network"),
-        element("subnets", dev, network.subnet),
-        element("gateways", dev, network.gateway),
-        ...(network.ipv6 === undefined
-            ? []
-            : [element("subnets6", dev, network.ipv6.subnet), element("gateways6", dev, network.ipv6.gateway)]),
+        ...halvesOf(network).flatMap(({ family, subnet, gateway }) => [
+            element(twinOf("subnets", family), dev, subnet),
+            element(twinOf("gateways", family), dev, gateway),
+        ]),
         ...(network.internal ? [element("internal", dev)] : []),
         ...(network.isolateEndpoints ? bothWays("isolated") : []),
         ...(network.hostAccess === false ? [element("no_host_access", dev)] : []),
@@ -177,8 +170,8 @@ function divideSegment(network: NetworkObject, world: World): { away: Prefix[]; 
     const tunnels = world.tunnelsOf(network.key);
     const across = tunnels.flatMap((tunnel) => crossingsOf(tunnel, network)).map(({ to }) => to);
     const own = rangesOf({ ipRange: network.ipRange, ipv6Range: network.ipv6?.ipRange }, network);
-    const halves = [network.subnet, network.ipv6?.subnet].map((subnet) => {
-        if (tunnels.length === 0 || subnet === undefined) return { away: [], near: [] };
+    const halves = halvesOf(network).map(({ subnet }) => {
+        if (tunnels.length === 0) return { away: [], near: [] };
         const whole = parseRange(subnet);
         const ofFamily = across.filter(({ family }) => family === whole.family);
         const range = own.find(({ family }) => family === whole.family);

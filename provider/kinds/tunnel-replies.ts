@@ -1,12 +1,12 @@
 import type { Item } from "../kernel/item.js";
 import { replyMarks } from "../kernel/ruleset.js";
 import { formatIpv4, parseIpv4Range } from "../model/address.js";
+import { halvesOf, subnetsOf, twinOf } from "../model/half.js";
 import { isIpv6 } from "../model/ipv6.js";
-import { macOfUnderlay } from "../model/mac.js";
+import { macOf } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { formatAddress } from "../model/range.js";
 import type { World } from "../model/world.js";
-import { subnetsOf } from "./dual-stack.js";
 import { rangesOf } from "./tunnel-forwarding.js";
 
 /**
@@ -69,8 +69,7 @@ export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, 
     return [
         element("tunnels", [dev]),
         ...(isAddressed ? [{ type: "address", dev, link: `link ${dev}`, address: anyAddress } as const] : []),
-        element("tunnel_gateways", [dev], network.gateway),
-        ...(network.ipv6 === undefined ? [] : [element("tunnel_gateways6", [dev], network.ipv6.gateway)]),
+        ...halvesOf(network).map(({ family, gateway }) => element(twinOf("tunnel_gateways", family), [dev], gateway)),
         ...tunnel.peers.flatMap((peer): Item[] => {
             const { underlayAddress, replyMark, ipRange } = peer;
             const known = [
@@ -85,7 +84,7 @@ export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, 
             const at = { type: "route", dev, link: `link ${dev}`, table: String(replyMark), isOnLink: true } as const;
             return [
                 ...known,
-                element("peer_marks", [dev, macOfUnderlay(underlayAddress)], String(replyMark)),
+                element("peer_marks", [dev, macOf(underlayAddress)], String(replyMark)),
                 { ...at, to: "default", via },
                 { type: "reply-rule", family: 4, from: network.key, mark: replyMark },
             ];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Item } from "../kernel/item.js";
-import { parseIpv4Cidr } from "../model/address.js";
+import { subnetsOf } from "../model/half.js";
 import type { HostIdentity } from "../model/identity.js";
 import type { NetworkObject, OverlayTunnelObject } from "../model/object.js";
 import { blocksOf } from "../model/port-range.js";
@@ -125,7 +125,7 @@ export function wireguardItems(tunnel: OverlayTunnelObject, network: NetworkObje
         return [{ type: "wireguard-peer", dev, publicKey, address, port, allowed, keepAlive: keepAliveMs / 1000 }];
     });
     return [
-        { type: "barrier", to: parseIpv4Cidr(network.subnet).text },
+        ...subnetsOf(network).map((to): Item => ({ type: "barrier", to })),
         { type: "wireguard", name: dev, port, mtuBytes, alias },
         ...peers,
         { type: "wireguard-key", dev, port, publicKey: wireguard.publicKey },

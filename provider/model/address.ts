@@ -75,27 +75,3 @@ export function overlaps<T extends number | bigint>(a: AddressRange<T>, b: Addre
 export function withPrefix(address: string, cidr: { readonly prefixLength: number }): string {
     return `${address}/${cidr.prefixLength}`;
 }
-
-/**
- * The lowest address of `range` that is neither taken, nor in a range of others, nor the network's own first and last
- * address (RFC 919, RFC 950); `undefined` when none is left.
- */
-export function lowestFree(
-    subnet: Ipv4Cidr,
-    range: Ipv4Range,
-    taken: ReadonlySet<string>,
-    others: readonly Ipv4Range[] = [],
-): string | undefined {
-    const small = subnet.prefixLength >= 31;
-    for (let value = range.first; value <= range.last; value++) {
-        if (!small && (value === subnet.first || value === subnet.last)) continue;
-        const other = others.find(({ first, last }) => first <= value && value <= last);
-        if (other !== undefined) {
-            value = other.last;
-            continue;
-        }
-        const address = formatIpv4(value);
-        if (!taken.has(address)) return address;
-    }
-    return undefined;
-}

@@ -12,10 +12,11 @@ export function macOfIpv4(address: string): string {
 }
 
 /**
- * The MAC address of a tunnel's device, which every peer knows from the underlay address of its host. An IPv6 address does
- * not fit, so 40 bits of its hash (FNV-1a) stand for it, behind another first byte.
+ * The MAC address that follows from an address: of an endpoint or a gateway, or that of a tunnel's device, which every peer
+ * knows from the underlay address of its host. An IPv6 address does not fit, so 40 bits of its hash (FNV-1a) stand for it,
+ * behind another first byte.
  */
-export function macOfUnderlay(address: string): string {
+export function macOf(address: string): string {
     if (!isIpv6(address)) return macOfIpv4(address);
     let hash = 0xcbf29ce484222325n;
     for (let value = parseIpv6(address), i = 0; i < 16; i++, value >>= 8n)

@@ -56,9 +56,11 @@ export type ExtraHosts = Readonly<Record<string, string>>;
 export interface NetworkObject extends ObjectBase<"network"> {
     /** Id of the Host resource it was made by. */
     readonly host: string;
-    readonly subnet: string;
-    readonly gateway: string;
+    /** Of IPv4, as gateway and range are; absent: IPv6 only (`halvesOf`). */
+    readonly subnet?: string;
+    readonly gateway?: string;
     readonly ipRange?: string;
+    /** Of either family. */
     readonly reserved: readonly string[];
     /** Absent: IPv4 only. */
     readonly ipv6?: {
@@ -117,8 +119,9 @@ export interface EndpointObject extends ObjectBase<"endpoint"> {
     /** Keys of the sandbox and of the network. */
     readonly sandbox: string;
     readonly network: string;
-    readonly ipv4Address: string;
-    /** On a network with IPv6, when it is not the one that has the IPv4 address's number (`ipv6AddressOf`). */
+    /** Absent: its network has no IPv4 (`addressesOf`). */
+    readonly ipv4Address?: string;
+    /** On a network with IPv6, when it is not the one that has the IPv4 address's number (`addressOf`). */
     readonly ipv6Address?: string;
     readonly macAddress: string;
     /** Further names of its sandbox on the network. */

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { LabHost } from "../../lab/index.js";
-import { macOfUnderlay } from "../../provider/model/mac.js";
+import { macOf } from "../../provider/model/mac.js";
 
 type Json = Record<string, unknown>;
 
@@ -41,7 +41,7 @@ export async function readHostState(host: Pick<LabHost, "exec" | "address" | "ma
     const sections = new Map<string, string>();
     const anonymous = withoutReplyMarks(stdout)
         .replaceAll(host.address, "HOST")
-        .replaceAll(macOfUnderlay(host.address), "HOST-MAC")
+        .replaceAll(macOf(host.address), "HOST-MAC")
         .replaceAll(host.machineId, "MACHINE");
     for (const part of anonymous.split(/^=== /m)) {
         const end = part.indexOf("\n");

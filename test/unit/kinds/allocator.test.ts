@@ -91,7 +91,7 @@ test("allocator: 100,000 random operations give each the address it has to have,
         for (const [n, { name, subnet }] of networks.entries()) {
             const there = world
                 .endpointsOf(keyOf("network", name))
-                .map(({ ipv4Address }) => parseIpv4(ipv4Address) & 255);
+                .map(({ ipv4Address }) => parseIpv4(ipv4Address ?? "") & 255);
             expect(there.sort(), subnet).toEqual([...(books[n] as Map<number, number>).values()].sort());
             expect(new Set(there).size).toBe(there.length);
         }

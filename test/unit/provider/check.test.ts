@@ -196,7 +196,6 @@ const later: Readonly<Record<Kind, Readonly<Record<string, readonly [value: unkn
         adopt: [true, false],
     },
     network: {
-        ipv4: [false, true],
         parent: ["eth0"],
         mode: ["private"],
         vlan: [20],
@@ -337,7 +336,35 @@ test.each([
     [
         "network",
         { subnet: "fd00::/64" },
-        'subnet: IPv6 alone is not supported yet; give a list of one for IPv4 and one for IPv6 (got "fd00::/64").',
+        'subnet: is IPv6 alone: give a list of one for IPv4 and one for IPv6, or set ipv4: false for a network without IPv4 (got "fd00::/64").',
+    ],
+    ...(
+        [
+            [{ subnet: "172.20.0.0/24" }, "subnet", "172.20.0.0/24"],
+            [{ subnet: ["172.20.0.0/24", "fd00::/64"] }, "subnet", ["172.20.0.0/24", "fd00::/64"]],
+            [{ gateway: "172.20.0.1" }, "gateway", "172.20.0.1"],
+            [{ ipRange: "172.20.0.0/25" }, "ipRange", "172.20.0.0/25"],
+            [{ reserved: ["fd00::2", "172.20.0.2"] }, "reserved", ["fd00::2", "172.20.0.2"]],
+        ] as [Props, string, unknown][]
+    ).map(([args, name, got]) => [
+        "network",
+        { subnet: "fd00::/64", ipv4: false, ...args },
+        `${name}: is IPv4, which ipv4: false takes off; give IPv6, or leave ipv4 out (got ${JSON.stringify(got)}).`,
+    ]),
+    [
+        "network",
+        { subnet: undefined, ipv4: false, ipv6: false },
+        "ipv6: is false, as ipv4 is; a network has one of them at least (got false).",
+    ],
+    [
+        "network",
+        { subnet: "fd00::/64", ipv4: false, existing: true, interfaceName: "br0" },
+        "existing: leaves IPv6 to others; give the IPv4 subnet alone (got true).",
+    ],
+    [
+        "network",
+        { subnet: "fd00::/64", ipv4: false, adopt: true, interfaceName: "br0" },
+        "ipv4: is false, and on bridges of others only IPv4 is supported yet. Leave it out, or use a network of its own (got false).",
     ],
     [
         "network",

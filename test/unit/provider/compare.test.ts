@@ -139,3 +139,16 @@ test.each([
 ] as [string, Props, Props, string[]][])("compare: %s", (_title, olds, news, changed) => {
     expect(compare(olds, news, rules)).toEqual({ changes: changed.length > 0, replaces: [], changed });
 });
+
+test.each([
+    ["what was made before the argument was there", {}, { a: true }, []],
+    ["the default, written out or not", { a: true }, {}, []],
+    ["another value", {}, { a: false }, ["a"]],
+    ["another value taken out", { a: false }, {}, ["a"]],
+] as [string, Props, Props, string[]][])(
+    "compare: absence that means something: %s",
+    (_title, olds, news, replaces) => {
+        const own = { schema: z.object({ a: z.boolean() }), replaces: ["a"], chosen: [], absent: { a: true } };
+        expect(compare(olds, news, own)).toMatchObject({ changes: replaces.length > 0, replaces });
+    },
+);

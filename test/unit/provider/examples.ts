@@ -159,6 +159,14 @@ export const examples: Readonly<Record<Kind, Props>> = {
 
 /** Arguments that exclude some of the examples: given beside the minimal ones. */
 export const alternatives: Partial<Record<Kind, Props>> = {
+    network: {
+        host,
+        ipv4: false,
+        subnet: "fd00:20::/64",
+        gateway: "fd00:20::ff",
+        ipRange: "fd00:20::10 - fd00:20::20",
+        reserved: ["fd00:20::12"],
+    },
     "overlay-tunnel": {
         ...{ network, vni: 42, encryption: "ipsec", key: ["0123456789abcdef", "fedcba9876543210"] },
         peers: [
