@@ -169,7 +169,9 @@ export function snapshotScript(items: readonly Item[]): string {
         "ip -4 -j route show table main proto kernel",
         ...(hasIpv6 ? ["ip -6 -j route show table main proto kernel"] : []),
         ...(items.some(isOwnRoute) ? ["echo '@@ own routes'", `ip -j ${ownRoutes}`] : []),
-        ...(items.some(({ type }) => type === "reply-rule") ? ["echo '@@ rules'", "ip -j rule show"] : []),
+        ...(items.some(({ type }) => type === "reply-rule")
+            ? ["echo '@@ rules'", "ip -j rule show", "ip -6 -j rule show"]
+            : []),
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]
             : []),

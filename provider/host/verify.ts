@@ -84,7 +84,7 @@ function titleOf(item: Item): string {
         case "rule":
             return `rule from ${item.from} lookup ${item.table}${at(item.netns)}`;
         case "reply-rule":
-            return `rule iif ${item.from} fwmark 0x${item.mark.toString(16)} lookup ${item.mark}`;
+            return `${item.family === 6 ? "IPv6 " : ""}rule iif ${item.from} fwmark 0x${item.mark.toString(16)} lookup ${item.mark}`;
         case "neighbour":
             return `neighbour ${item.address} on ${item.dev}`;
         case "fdb":

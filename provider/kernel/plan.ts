@@ -149,9 +149,7 @@ function groupByNamespace(lines: readonly Line[], order: "host first" | "inside 
     const host = groups.get("") ?? [];
     groups.delete("");
     const isOfIp6 = ({ tool }: Line) => tool === "ip6";
-    const inside = [...groups.values()].flatMap((group) => [
-        ...group.filter((line) => !isOfIp6(line)),
-        ...group.filter(isOfIp6),
-    ]);
-    return order === "host first" ? [...host, ...inside] : [...inside, ...host];
+    const ip6Last = (group: readonly Line[]) => [...group.filter((line) => !isOfIp6(line)), ...group.filter(isOfIp6)];
+    const inside = [...groups.values()].flatMap(ip6Last);
+    return order === "host first" ? [...ip6Last(host), ...inside] : [...inside, ...ip6Last(host)];
 }

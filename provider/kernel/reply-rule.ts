@@ -15,11 +15,11 @@ export interface ReplyRuleItem {
     readonly mark: number;
 }
 
-/** Behind the kernel's own rule for the host's addresses, before all that say "main". */
-const priority = 1080;
+/** Behind the kernel's own rule for the host's addresses, before all that say "main". ip(8) shows no family, so each has its own. */
+const priorities = { 4: 1080, 6: 1081 } as const;
 
 function line({ family, from, mark }: ReplyRuleItem, verb: "add" | "del"): Line {
-    const words = ["rule", verb, "priority", priority, "iif", from, "fwmark", mark, "lookup", mark];
+    const words = ["rule", verb, "priority", priorities[family], "iif", from, "fwmark", mark, "lookup", mark];
     return family === 6 ? ip6(undefined, ...words) : ip(undefined, ...words);
 }
 
@@ -32,7 +32,10 @@ export const replyRuleType: ItemType<ReplyRuleItem> = {
     observe(item, snapshot) {
         const rules = snapshot.namespaces.get("")?.rules ?? [];
         const isIt = (rule: (typeof rules)[number]) =>
-            rule.iif === item.from && Number(rule.fwmark) === item.mark && String(rule.table) === String(item.mark);
+            rule.priority === priorities[item.family] &&
+            rule.iif === item.from &&
+            Number(rule.fwmark) === item.mark &&
+            String(rule.table) === String(item.mark);
         return rules.some(isIt) ? item : undefined;
     },
 };

@@ -80,7 +80,12 @@ for f in $t/ip@*; do
     if [ "$n" != - ]; then ip -n "$n" -force -batch "$f" 2>>$t/errors; fi
 done
 for f in $t/ip6@*; do
-    if [ -f "$f" ]; then ip -n "\${f#$t/ip6@}" -6 -force -batch "$f" 2>>$t/errors; fi
+    n=\${f#$t/ip6@}
+    case $n in
+        '*') ;;
+        -) ip -6 -force -batch "$f" 2>>$t/errors ;;
+        *) ip -n "$n" -6 -force -batch "$f" 2>>$t/errors ;;
+    esac
 done
 for f in $t/sysctl@*; do
     n=\${f#$t/sysctl@}

@@ -46,11 +46,16 @@ export function rangesOf(
     return [...(range === undefined ? [] : [range]), ...(network.ipv6 === undefined ? [] : (range6 ?? []))];
 }
 
+/** By which gateway a range of a peer is reached. */
+export function nextHopOf(range: FamilyRange, underlayAddress: string): string {
+    // A subnet's first IPv6 address is that of any router (RFC 4291, 2.6.1), and so of this one.
+    return range.family === 6 ? linkLocalOf(macOf(underlayAddress)) : formatAddress(range.first, 4);
+}
+
 /** What lies behind a tunnel, in its peers' order: their ranges, and single addresses. */
 export function crossingsOf({ peers, remoteEndpoints = [] }: OverlayTunnelObject, network: NetworkObject): Crossing[] {
     const cross = (range: FamilyRange, underlayAddress: string): Crossing[] => {
-        // A subnet's first IPv6 address is that of any router (RFC 4291, 2.6.1), and so of this one.
-        const nextHop = range.family === 6 ? linkLocalOf(macOf(underlayAddress)) : formatAddress(range.first, 4);
+        const nextHop = nextHopOf(range, underlayAddress);
         return prefixesOf(range).map((to) => ({ to, underlayAddress, nextHop }));
     };
     return [

@@ -1,13 +1,12 @@
 import type { Item } from "../kernel/item.js";
 import { replyMarks } from "../kernel/ruleset.js";
-import { formatIpv4, parseIpv4Range } from "../model/address.js";
 import { halvesOf, subnetsOf, twinOf } from "../model/half.js";
 import { isIpv6 } from "../model/ipv6.js";
 import { macOf } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
 import { formatAddress } from "../model/range.js";
 import type { World } from "../model/world.js";
-import { rangesOf } from "./tunnel-forwarding.js";
+import { nextHopOf, rangesOf } from "./tunnel-forwarding.js";
 
 /**
  * A port that a peer publishes may keep the client's address: then connections come over the tunnel from anywhere, and what
@@ -71,22 +70,24 @@ export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, 
         ...(isAddressed ? [{ type: "address", dev, link: `link ${dev}`, address: anyAddress } as const] : []),
         ...halvesOf(network).map(({ family, gateway }) => element(twinOf("tunnel_gateways", family), [dev], gateway)),
         ...tunnel.peers.flatMap((peer): Item[] => {
-            const { underlayAddress, replyMark, ipRange } = peer;
+            const { underlayAddress, replyMark } = peer;
             const known = [
                 ...gatewaysOf(peer, network).map((gateway) =>
                     element(isIpv6(gateway) ? "peer_gateways6" : "peer_gateways", [dev, gateway]),
                 ),
                 element(isIpv6(underlayAddress) ? "peer_hosts6" : "peer_hosts", [dev, underlayAddress]),
             ];
-            // Answers go by the gateway that its range has; without a range nothing is kept.
-            if (replyMark === undefined || !isAddressed || ipRange === undefined) return known;
-            const via = formatIpv4(parseIpv4Range(ipRange).first);
+            // Answers go by the gateways that its ranges have; without a range nothing is kept.
+            const ranges = rangesOf(peer, network);
+            if (replyMark === undefined || !isAddressed || ranges.length === 0) return known;
             const at = { type: "route", dev, link: `link ${dev}`, table: String(replyMark), isOnLink: true } as const;
             return [
                 ...known,
                 element("peer_marks", [dev, macOf(underlayAddress)], String(replyMark)),
-                { ...at, to: "default", via },
-                { type: "reply-rule", family: 4, from: network.key, mark: replyMark },
+                ...ranges.flatMap((range): Item[] => [
+                    { ...at, to: range.family === 6 ? "::/0" : "default", via: nextHopOf(range, underlayAddress) },
+                    { type: "reply-rule", family: range.family, from: network.key, mark: replyMark },
+                ]),
             ];
         }),
     ];

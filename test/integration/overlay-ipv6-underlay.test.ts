@@ -155,6 +155,45 @@ test("ipv6 underlay: only what is meant for the peer crosses it, in one piece, a
     expect(await leaving.read()).toMatchObject({ pieces: 0, ipv4: 0, nd: 0 });
 });
 
+test("ipv6 underlay: a host that publishes a port of another one keeps the client's address, in both families", async () => {
+    await using _right = await serve(right.place, "right", "tcp:80", "tcp6:80", "udp6:80");
+    await using mapping = await left.stack.portMapping("kept", {
+        target: seen(right.endpoint),
+        ...{
+            publishOn: left.stack.host,
+            hostPort: 8080,
+            targetPort: 80,
+            protocol: ["tcp", "udp"],
+            sourceAddress: "keep",
+        },
+    });
+    const [v4, v6] = [left.machine.address, left.machine.ipv6Address];
+    const client = { machine: bed.client };
+    const kept = {
+        [`tcp ${v4}:8080`]: `right to ${bed.client.address}`,
+        [`tcp [${v6}]:8080`]: `right to ${bed.client.ipv6Address}`,
+        [`udp [${v6}]:8080`]: `right to ${bed.client.ipv6Address}`,
+    };
+    await expectAnswers(client, kept);
+    // A host takes nothing in that seems to come from itself; of IPv4, its addresses are not known here.
+    const gateway = "right to fd00:25:0:1::1";
+    const own = { [`tcp [${v6}]:8080`]: gateway, [`tcp ${v4}:8080`]: "nothing" };
+    await Promise.all([right, right.place].map((place) => expectAnswers(place as Place, own)));
+    await expectAnswers(left.place, { [`tcp [${v6}]:8080`]: `right to ${left.both[1]}` });
+    for (const resource of [mapping, left.tunnel, right.tunnel]) expect(await resource.refresh()).toEqual([]);
+
+    const { stdout } = await right.machine.exec("ip -6 rule show priority 1081");
+    const [, rule] = /^1081:\s+(.*)$/m.exec(stdout) ?? [];
+    await right.machine.exec(`ip -6 rule del ${rule}`);
+    await expectAnswers(client, { [`tcp [${v6}]:8080`]: "nothing" });
+    expect(await right.tunnel.refresh()).toEqual([expect.stringMatching(/^IPv6 rule iif .* is missing$/)]);
+    expect(await right.tunnel.update({})).toBe("update");
+    await expectAnswers(client, kept);
+    await right.machine.exec(`ip -6 rule del ${rule}; sh /var/lib/linuxnet/restore`);
+    expect(await right.tunnel.refresh()).toEqual([]);
+    await expectAnswers(client, kept);
+});
+
 test("ipv6 underlay: a stranger's packet does not arrive, over either family", async () => {
     await using server = await serve(left.place, "left", "udp:80");
     const macOf = async (end: End) => (await linkOf(end.machine, end.tunnel.outs.interfaceName)).address;
