@@ -24,9 +24,10 @@ function hereDocument(lines: readonly string[]): string {
 
 /**
  * An item's line as it is kept for the restore script: tool, namespace or "-", text. Nothing for what is not rebuilt:
- * connections are gone after a reboot, and the script does not write itself.
+ * connections are gone after a reboot, nobody has to be told what he knows, and the script does not write itself.
  */
 export function renderKept(line: Line): string | undefined {
+    if (line.isMomentary) return undefined;
     const at = `${line.tool} ${line.netns ?? "-"}`;
     switch (line.tool) {
         case "ip":

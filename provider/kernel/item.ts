@@ -1,3 +1,4 @@
+import { type AnnouncementItem, announcementType } from "./announcement.js";
 import { type BarrierItem, barrierType } from "./barrier.js";
 import { type ExceptionItem, exceptionType } from "./exception.js";
 import { type RestoreScriptItem, type RestoreUnitItem, restoreScriptType, restoreUnitType } from "./file.js";
@@ -91,7 +92,8 @@ export type Item =
     | BarrierItem
     | WireguardItem
     | WireguardPeerItem
-    | WireguardKeyItem;
+    | WireguardKeyItem
+    | AnnouncementItem;
 
 /**
  * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, or a
@@ -160,6 +162,7 @@ const types = {
     wireguard: wireguardType,
     "wireguard-peer": wireguardPeerType,
     "wireguard-key": wireguardKeyType,
+    announcement: announcementType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);
@@ -173,13 +176,19 @@ const first = new Set<Item["type"]>([
 /** In the order in which an object lists them. */
 const tunnels = new Set<Item["type"]>(["wireguard", "wireguard-peer", "wireguard-key"]);
 
+/** The type whose turn an item has: ranks are on hosts, in what the restore script reads, so what came later has its place by name. */
+function turnOf({ type }: Item): Item["type"] {
+    // With the addresses, in the batch that they are in.
+    if (type === "announcement") return "neighbour";
+    return tunnels.has(type) ? "vxlan" : type;
+}
+
 export function typeOf(item: Item): ItemType<Item> {
     return types[item.type] as unknown as ItemType<Item>;
 }
 
 export function rankOf(item: Item): number {
-    // Ranks are on hosts, in what the restore script reads, so what came later has its place by name.
-    return first.has(item.type) ? 0 : order.indexOf(tunnels.has(item.type) ? "vxlan" : item.type);
+    return first.has(item.type) ? 0 : order.indexOf(turnOf(item));
 }
 
 export function keyOf(item: Item): string {

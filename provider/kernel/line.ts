@@ -21,6 +21,8 @@ export interface Line {
     readonly args: readonly string[];
     /** Of a switch of an interface of others, which may be gone by now: when to write it at all. */
     readonly guard?: Guard;
+    /** Of no use later: the restore script does not repeat it. */
+    readonly isMomentary?: true;
 }
 
 export interface Guard {

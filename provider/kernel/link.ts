@@ -1,6 +1,7 @@
+import { announceMacs } from "./announcement.js";
 import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
-import { ip, type Line, sysctl } from "./line.js";
+import { ip, type Line } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
 
 /** A network namespace with a name, ip-netns(8). */
@@ -99,11 +100,6 @@ function setMac(netns: string | undefined, dev: string, from: string, to: string
     return from === to ? [] : [ip(netns, "link", "set", "dev", dev, "address", to)];
 }
 
-/** Neighbours would go on sending to the old MAC until they ask again (arp_notify in the kernel's ip-sysctl). */
-function announceMac(netns: string, dev: string): Line {
-    return sysctl(netns, `net/ipv4/conf/${dev}/arp_notify`, "1");
-}
-
 export const netnsType: ItemType<NetnsItem> = {
     key: (item) => `netns ${item.name}`,
     parents: () => [],
@@ -195,6 +191,7 @@ export const vethType: ItemType<VethItem> = {
         ),
         ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", ...setFlags(portFlags)),
         ip(undefined, "link", "set", "dev", item.name, "up"),
+        ...announceMacs(item.netns, item.peerName),
         ip(item.netns, "link", "set", "dev", item.peerName, "addrgenmode", "none"),
         ip(item.netns, "link", "set", "dev", item.peerName, "up"),
     ],
@@ -211,7 +208,6 @@ export const vethType: ItemType<VethItem> = {
             ...(from.flaws === undefined && from.bridge === to.bridge
                 ? []
                 : [ip(undefined, "link", "set", "dev", to.name, "type", "bridge_slave", ...setFlags(portFlags))]),
-            ...(from.peerMac === to.peerMac ? [] : [announceMac(to.netns, to.peerName)]),
             ...setMac(to.netns, to.peerName, from.peerMac, to.peerMac),
             ip(to.netns, "link", "set", "dev", to.peerName, "up"),
         ];

@@ -206,6 +206,14 @@ export const endpoint: ObjectKind<EndpointObject> = {
                 alias: linkAlias(`linuxnet endpoint ${object.name} (${makerOf(object).stack})`),
             },
             ...linkItems(object, sandbox, network),
+            {
+                type: "announcement",
+                netns: sandbox.name,
+                dev: object.interfaceName,
+                link: `link ${object.key}`,
+                mac: object.macAddress,
+                addresses: sourcesOf(object, network),
+            },
         ];
         return [
             guard("endpoints", port),

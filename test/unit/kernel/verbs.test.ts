@@ -358,6 +358,8 @@ const cases: Cases = {
             "ip link set dev le1 master ln1 addrgenmode none alias e group 0",
             "ip link set dev le1 type bridge_slave hairpin on isolated off",
             "ip link set dev le1 up",
+            "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
+            "sysctl -n web net/ipv6/conf/eth0/ndisc_notify 1",
             "ip -n web link set dev eth0 addrgenmode none",
             "ip -n web link set dev eth0 up",
         ],
@@ -367,7 +369,6 @@ const cases: Cases = {
                 to: { mtuBytes: 1450, peerMac: "02:6c:ac:14:00:03" },
                 lines: [
                     "ip -n web link set dev eth0 mtu 1450",
-                    "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
                     "ip -n web link set dev eth0 address 02:6c:ac:14:00:03",
                     "ip -n web link set dev eth0 up",
                     "ip link set dev le1 mtu 1450",
@@ -376,6 +377,28 @@ const cases: Cases = {
             },
             { to: { peerName: "eth1" }, lines: "anew" },
             { to: { netns: "api" }, lines: "anew" },
+        ],
+    },
+    announcement: {
+        item: {
+            type: "announcement",
+            netns: "web",
+            dev: "eth0",
+            link: "link le1",
+            mac: "02:6c:ac:14:00:02",
+            addresses: ["172.20.0.2"],
+        },
+        add: ["ip -n web link set dev eth0 address 02:6c:ac:14:00:02"],
+        remove: [],
+        changes: [
+            {
+                to: { addresses: ["172.20.0.9"] },
+                lines: [
+                    "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
+                    "sysctl -n web net/ipv6/conf/eth0/ndisc_notify 1",
+                    "ip -n web link set dev eth0 address 02:6c:ac:14:00:02",
+                ],
+            },
         ],
     },
     address: {

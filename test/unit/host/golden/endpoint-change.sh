@@ -110,10 +110,6 @@ ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)" group 0 up
 LINUXNET_END
 
-nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
-printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
-LINUXNET_END
-
 nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev front address 02:6c:ac:14:00:02
 link set dev front up
@@ -122,6 +118,15 @@ route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
 route replace default via 172.20.0.1 dev front table 1000
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.2 lookup 1000
+LINUXNET_END
+
+nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
+printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
+if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '\''%s\n'\'' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi || :
+LINUXNET_END
+
+nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+link set dev front address 02:6c:ac:14:00:02
 LINUXNET_END
 
 fi
@@ -173,13 +178,7 @@ link set dev lewebfront master lnfront alias "linuxnet endpoint web-front (dev)"
 addr show dev lewebfront
 LINUXNET_END
 
-nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 4
-set -e
-printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
-LINUXNET_END
-
-echo '@@ namespace web'
-nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 5
+nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 4
 link set dev front address 02:6c:ac:14:00:09
 link set dev front up
 address replace 172.20.0.9/24 dev front
@@ -187,6 +186,17 @@ route replace 172.20.0.0/24 dev front src 172.20.0.9 table 1000
 route replace default via 172.20.0.1 dev front table 1000
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.9 lookup 1000
+LINUXNET_END
+
+nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 5
+set -e
+printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
+if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '%s\n' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi
+LINUXNET_END
+
+echo '@@ namespace web'
+nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 6
+link set dev front address 02:6c:ac:14:00:09
 addr show
 route show table all type unicast
 rule show

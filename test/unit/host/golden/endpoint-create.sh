@@ -146,8 +146,14 @@ link set dev lewebfront up
 addr show dev lewebfront
 LINUXNET_END
 
+nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 2
+set -e
+printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
+if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '%s\n' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi
+LINUXNET_END
+
 echo '@@ namespace web'
-nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 2
+nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 3
 link set dev front addrgenmode none
 link set dev front up
 address replace 172.20.0.2/24 dev front
@@ -155,6 +161,7 @@ route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
 route replace default via 172.20.0.1 dev front table 1000
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.2 lookup 1000
+link set dev front address 02:6c:ac:14:00:02
 addr show
 route show table all type unicast
 rule show

@@ -99,6 +99,11 @@ link set dev lewebfront type bridge_slave hairpin on isolated off
 link set dev lewebfront up
 LINUXNET_END
 
+nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
+printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
+if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '\''%s\n'\'' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi || :
+LINUXNET_END
+
 nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev front addrgenmode none
 link set dev front up
@@ -107,6 +112,7 @@ route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
 route replace default via 172.20.0.1 dev front table 1000
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.2 lookup 1000
+link set dev front address 02:6c:ac:14:00:02
 LINUXNET_END
 
 fi
