@@ -5,13 +5,20 @@ import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { confirmChange, confirmTimeoutOf } from "./confirmation.js";
 import { draft, type Meaning, type Operation } from "./draft.js";
-import { describeFailure, describeLacking, HostBusy, parseListeners, TransactionFailed } from "./failure.js";
+import {
+    describeFailure,
+    describeLacking,
+    HostBusy,
+    parseAnswers,
+    parseListeners,
+    TransactionFailed,
+} from "./failure.js";
 import { describeHolder, describeOwner } from "./lock-owner.js";
 import { fragmentPath, keyPath, type Manifest, parseManifest } from "./manifest.js";
 import { parseSections } from "./sections.js";
 import type { Session } from "./session.js";
 import { ConnectionError } from "./shell.js";
-import { mayBeOurs, refuseListeners, refuseTaken } from "./taken.js";
+import { mayBeOurs, refuseAnswering, refuseListeners, refuseTaken } from "./taken.js";
 import { exits, renderTransaction } from "./transaction.js";
 import { differenceAfter } from "./verify.js";
 
@@ -50,13 +57,15 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
         const { lockTimeoutMs } = session.connection;
         const waivedPorts = new Set<string>();
         const busyPorts = new Set<number>();
+        const answering = new Map<string, Set<string>>();
         const owner = describeOwner(operations.map((operation) => operation.owner));
         const until = Date.now() + lockTimeoutMs;
         let lockWaitMs = Math.min(patienceMs, lockTimeoutMs);
         for (;;) {
             const { world, generation, isUnfinished, identity } = session.manifest;
             const own = identity === undefined ? {} : { identity };
-            const drafted = draft(operations, world, { ...session.facts, ...own, busyPorts }, meaning, repair);
+            const facts = { ...session.facts, ...own, busyPorts, answering };
+            const drafted = draft(operations, world, facts, meaning, repair);
             const { worldAfter, changed, after, fragments, keyFiles } = drafted;
             const leavesHost = drafted.leavesHost && identity !== undefined;
             let { before } = drafted;
@@ -123,11 +132,17 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 }
                 case exits.taken: {
                     const listeners = parseListeners(sections.get("listening") ?? "");
-                    const isNews = listeners.some(({ port }) => !busyPorts.has(port));
+                    const answers = parseAnswers(sections.get("answering") ?? "");
+                    const isNews =
+                        listeners.some(({ port }) => !busyPorts.has(port)) ||
+                        answers.some(({ dev, address }) => !answering.get(dev)?.has(address));
                     for (const { port } of listeners) busyPorts.add(port);
-                    // A port that the program left open is chosen anew, however many are busy.
+                    for (const { dev, address } of answers)
+                        answering.set(dev, new Set([...(answering.get(dev) ?? []), address]));
+                    // A port or address that the program left open is chosen anew, however many are busy.
                     if (isNews) continue;
                     refuseListeners(listeners, after);
+                    refuseAnswering(answers, after);
                     if (listeners.length === 0) refuseTaken(sections.get("taken")?.trim() ?? "", repair);
                     for (const { protocol, port } of listeners) waivedPorts.add(`${protocol} ${port}`);
                     if (listeners.length === 0) repair = true;

@@ -98,6 +98,23 @@ export function parseListeners(body: string): Listener[] {
         });
 }
 
+/** Somebody behind a bridge of others who has an address. */
+export interface Answer {
+    readonly dev: string;
+    readonly address: string;
+    readonly mac: string;
+}
+
+/** Lines of bridge, address and MAC. */
+export function parseAnswers(body: string): Answer[] {
+    return body
+        .split("\n")
+        .map((line) => line.trim().split(" "))
+        .flatMap(([dev = "", address, mac]) =>
+            address === undefined || mac === undefined ? [] : [{ dev, address, mac }],
+        );
+}
+
 /** Whether a listener and a published address are in each other's way. */
 export function isInTheWay(listener: Listener, published: string): boolean {
     const address = listener.address.replace(/^::ffff:/, "");

@@ -1,7 +1,7 @@
 import { type Item, keyOf, typeOf } from "../kernel/item.js";
 import { ofMaker } from "../model/foreign.js";
 import { Refusal } from "../model/refusal.js";
-import { isInTheWay, type parseListeners } from "./failure.js";
+import { type Answer, isInTheWay, type parseListeners } from "./failure.js";
 
 /**
  * Namespaces, and routes in those of others, have names of the user's choice: unknown to the manifest, they are others'.
@@ -30,6 +30,21 @@ export function refuseListeners(listeners: ReturnType<typeof parseListeners>, it
             throw new Refusal(
                 `host port ${claim.port}/${claim.protocol} is in use by ${holder.process}, which listens on ${holder.address}. ` +
                     `Choose another ${argument}, or stop it.`,
+            );
+        }
+    }
+}
+
+/** @throws Refusal when somebody behind a bridge of others has an address that is to be used there. */
+export function refuseAnswering(answers: readonly Answer[], items: readonly Item[]): void {
+    for (const item of items) {
+        for (const claim of typeOf(item).claims?.(item) ?? []) {
+            if (!("unanswered" in claim)) continue;
+            const holder = answers.find(({ dev, address }) => dev === claim.dev && address === claim.unanswered);
+            if (holder === undefined) continue;
+            throw new Refusal(
+                `address ${holder.address} is in use on bridge ${holder.dev} by somebody else: ${holder.mac} answers for it. ` +
+                    `Choose another ${claim.argument}.`,
             );
         }
     }

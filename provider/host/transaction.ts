@@ -124,8 +124,16 @@ function claimsOf(items: readonly Item[]): Claim[] {
     return items.flatMap((item) => typeOf(item).claims?.(item) ?? []);
 }
 
-/** Names and ports that must be free, and what the kernel must be able to do, looked at under the lock. */
-function renderClaims(added: readonly Item[], touched: readonly Item[], waivedPorts: ReadonlySet<string>): string {
+/**
+ * Names, ports and addresses that must be free, and what the kernel must be able to do, looked at under the lock.
+ * @param before what is there: its addresses are answered for, by us
+ */
+function renderClaims(
+    added: readonly Item[],
+    touched: readonly Item[],
+    before: readonly Item[],
+    waivedPorts: ReadonlySet<string>,
+): string {
     const claims = claimsOf(added);
     const paths = claims.flatMap((claim) => ("path" in claim ? [claim] : []));
     const lines = paths.map(
@@ -144,11 +152,21 @@ function renderClaims(added: readonly Item[], touched: readonly Item[], waivedPo
             ? [`${claim.protocol}:${claim.port}`]
             : [],
     );
-    if (ports.length === 0) return lines.join("\n");
+    if (ports.length > 0) lines.push(lookForListeners(ports));
+    const wiresOf = (items: readonly Item[]) =>
+        claimsOf(items).flatMap((claim) => ("unanswered" in claim ? `${claim.dev}/${claim.unanswered}` : []));
+    const ours = new Set(wiresOf(before));
+    const wires = wiresOf(added).filter((wire) => !ours.has(wire));
+    if (wires.length > 0) lines.push(lookForAnswers(wires));
+    return lines.join("\n");
+}
+
+/** Shell text that ends the script when somebody listens on one of these ports (`tcp:80`). */
+function lookForListeners(ports: readonly string[]): string {
     // Not a filter of ss: an argument ends at 128 KiB (execve(2)), and its program at 64 KiB, which is 4,000 ports. To ask
     // whose they are (-p) reads every process of the host, so that is asked only where there are some.
     const protocols = ports.some((port) => port.startsWith("sctp")) ? "tuS" : "tu";
-    lines.push(
+    return [
         `w=${quote(` ${[...new Set(ports)].join(" ")} `)}`,
         "listening() {",
         `    ss -Hln${protocols}$1 | while read -r p s i o a rest; do`,
@@ -156,8 +174,32 @@ function renderClaims(added: readonly Item[], touched: readonly Item[], waivedPo
         "    done",
         "}",
         `if [ -n "$(listening)" ]; then echo '@@ listening'; listening p; exit ${exits.taken}; fi`,
-    );
-    return lines.join("\n");
+    ].join("\n");
+}
+
+/**
+ * Shell text that ends the script when somebody answers for one of these addresses (`br0/10.0.0.2`). The host's own neighbour
+ * table asks, by ARP or neighbour solicitation: at once and a second later, where nobody answers. An ip(8) before 5.16 has no
+ * word for it; an entry to be confirmed at everybody is asked for too.
+ */
+function lookForAnswers(wires: readonly string[]): string {
+    return `w=${quote(` ${[...new Set(wires)].join(" ")} `)}
+answering() {
+    ip neigh show nud reachable | while read -r a i d l m o; do
+        case $w in *" $d/$a "*) echo "$d $a $m" ;; esac
+    done
+}
+forget() { for p in $w; do ip neigh flush to "\${p#*/}" dev "\${p%%/*}" 2>/dev/null; done; }
+forget
+for p in $w; do
+    ip neigh add "\${p#*/}" dev "\${p%%/*}" use 2>/dev/null ||
+        ip neigh add "\${p#*/}" dev "\${p%%/*}" lladdr ff:ff:ff:ff:ff:ff nud probe 2>/dev/null
+done
+n=0
+while [ $n -lt 13 ] && [ -z "$(answering)" ]; do sleep 0.1 || sleep 1; n=$((n + 1)); done
+a=$(answering)
+forget
+if [ -n "$a" ]; then echo '@@ answering'; echo "$a"; exit ${exits.taken}; fi`;
 }
 
 /**
@@ -224,7 +266,7 @@ raise_epoch || { echo '@@ failed'; echo identity; exit ${exits.failed}; }
 if [ -n "$recovered" ] || [ "$g $i $e" != ${quote(`${generationBefore} ${id} ${epoch}`)} ]; then
     print_manifest; exit ${exits.stale}
 fi
-${renderClaims(steps.added, steps.touched, transaction.waivedPorts)}
+${renderClaims(steps.added, steps.touched, before, transaction.waivedPorts)}
 s=0; echo $s >$r/stage
 printf '%s' ${quote(undo)} >$r/undo
 ${orRefuse(confirmation.begin)}${manifestChange.prepare.map(orFail).join("\n")}

@@ -96,8 +96,8 @@ export type Item =
     | AnnouncementItem;
 
 /**
- * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, or a
- * command works that tries out what the kernel can do.
+ * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, a
+ * command works that tries out what the kernel can do, or nobody answers for an address.
  */
 export type Claim =
     | { readonly path: string; readonly what: string }
@@ -108,7 +108,14 @@ export type Claim =
           /** What the program calls it. @default "hostPort" */
           readonly argument?: string;
       }
-    | { readonly works: readonly string[]; readonly lacking: string };
+    | { readonly works: readonly string[]; readonly lacking: string }
+    | {
+          /** An address that nobody behind a bridge of others may answer for. */
+          readonly unanswered: string;
+          readonly dev: string;
+          /** What the program calls it. */
+          readonly argument: string;
+      };
 
 /** How one type of item is added, removed, changed and seen. */
 export interface ItemType<T> {

@@ -14,6 +14,8 @@ export interface AddressItem extends Flaws {
     readonly link: string;
     /** With prefix length: `172.20.0.2/24`. */
     readonly address: string;
+    /** The bridge of others that it is used on: somebody behind it may have it. */
+    readonly wire?: string;
 }
 
 /**
@@ -83,6 +85,11 @@ function inNamespace(netns: string | undefined): readonly string[] {
 export const addressType: ItemType<AddressItem> = {
     key: (item) => addressKey(item.netns, item.dev, item.address),
     parents: (item) => [item.link, ...inNamespace(item.netns)],
+    claims({ address, netns, wire }) {
+        if (wire === undefined) return [];
+        const argument = netns === undefined ? "gateway" : isIpv6(address) ? "ipv6Address" : "ipv4Address";
+        return [{ unanswered: localOf(address), dev: wire, argument }];
+    },
     // Duplicate address detection (RFC 4862) would keep it from being used for a second, and flood many endpoints.
     add: (item) => [
         ip(item.netns, "address", "replace", item.address, "dev", item.dev, ...(isIpv6(item.address) ? ["nodad"] : [])),

@@ -3,7 +3,7 @@ import { addressKey, type RouteItem } from "../kernel/route.js";
 import { lowestFree, unusableOf } from "../model/free-address.js";
 import { addressOf, automaticRange, type Half, halfOf, halvesOf, sameNumber, withPrefixOf } from "../model/half.js";
 import { formatIpv6, linkLocalOf, parseIpv6 } from "../model/ipv6.js";
-import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
+import { type EndpointObject, interfaceOf, type NetworkObject, type SandboxObject } from "../model/object.js";
 import { covers, familyOf, parseRange, rangeOf } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
@@ -76,11 +76,13 @@ function chooseAddress(wanted: string | undefined, half: Half, network: NetworkO
         .tunnelsOf(network.key)
         .flatMap((tunnel) => rangesAcross(tunnel, network))
         .filter((range) => range.family === family);
-    const free = lowestFree(half, new Set([half.gateway, ...network.reserved, ...held, ...staticAddresses]), away);
+    const strangers = strangersOn(network, family, context);
+    const taken = new Set([half.gateway, ...network.reserved, ...held, ...staticAddresses, ...strangers]);
+    const free = lowestFree(half, taken, away);
     if (free !== undefined) return free;
     throw new Refusal(
         `network "${network.name}" has no free address left in ${half.ipRange ?? subnet}: ` +
-            `${listHolders(others)}${listPlanned(family, held, staticAddresses)} Use a larger subnet or ipRange, or remove endpoints.`,
+            `${listHolders(others)}${listPlanned(family, held, staticAddresses)}${listStrangers(strangers)} Use a larger subnet or ipRange, or remove endpoints.`,
     );
 }
 
@@ -98,6 +100,14 @@ function listPlanned(family: 4 | 6, held: readonly string[], staticAddresses: Re
     const planned = [...staticAddresses].filter((each) => familyOf(each) === family && !held.includes(each));
     return planned.length === 0 ? "" : ` The program gives ${planned.join(", ")} to others.`;
 }
+
+/** Addresses that others behind the network's bridge, which is theirs, answer for. */
+function strangersOn(network: NetworkObject, family: 4 | 6, { facts }: Context): string[] {
+    return [...(facts.answering?.get(interfaceOf(network)) ?? [])].filter((each) => familyOf(each) === family);
+}
+
+const listStrangers = (strangers: readonly string[]) =>
+    strangers.length === 0 ? "" : ` Others on the bridge have ${strangers.join(", ")}.`;
 
 /**
  * The IPv6 address beside an IPv4 one; `undefined`: it has the same number.
@@ -178,10 +188,11 @@ export function linkItems(endpoint: EndpointObject, sandbox: SandboxObject, netw
     const at = { netns: sandbox.name, link: `link ${endpoint.key}` };
     const dev = endpoint.interfaceName;
     const switches = { accept_ra: "0", accept_redirects: "0" };
+    const wire = network.bridge === undefined ? {} : { wire: network.bridge.interfaceName };
     return halvesOf(network).flatMap((half): Item[] => {
         const address = addressOf(endpoint, network, half.family);
         if (address === undefined) return [];
-        const own: Item = { type: "address", ...at, dev, address: withPrefixOf(half, address) };
+        const own: Item = { type: "address", ...at, dev, address: withPrefixOf(half, address), ...wire };
         if (half.family === 4) return [own];
         return [
             own,

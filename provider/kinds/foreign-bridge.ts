@@ -125,7 +125,7 @@ export function foreignBridgeItems(bridge: ForeignBridge, gatewayAddress: string
     const kept: Item = { type: "kept", what: "bridge", dev };
     const address: Item =
         bridge.address === undefined
-            ? { type: "address", dev, link: `link ${dev}`, address: gatewayAddress }
+            ? { type: "address", dev, link: `link ${dev}`, address: gatewayAddress, wire: dev }
             : { type: "kept", what: "address", dev, address: bridge.address };
     if (!bridge.isManaged) return bridge.address === undefined ? [kept] : [kept, address];
     return [

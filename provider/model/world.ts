@@ -119,6 +119,8 @@ export interface HostFacts {
     readonly ipv6?: Ipv6Facts;
     /** Ports that a transaction found processes listening on; none is known before. */
     readonly busyPorts?: ReadonlySet<number>;
+    /** Addresses that a transaction found others answering for, by bridge; none is known before. */
+    readonly answering?: ReadonlyMap<string, ReadonlySet<string>>;
     readonly hasNetnsDirectory: boolean;
     readonly hasBridgeNetfilter: boolean;
     /** What others drop. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { type Joined, openStack } from "./driver.js";
+import { type HostSnapshot, snapshotHost } from "../../lab/index.js";
+import { type Joined, openStack, reconnect } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { ask, countFrames, type Place, run } from "./traffic.js";
 
@@ -48,4 +49,73 @@ test("address: who knew it by another MAC is told of its next holder at once, ov
     await late.endpoint.update({ macAddress: "02:00:00:00:00:03" });
     await expectKnown("02:00:00:00:00:03");
     for (const resource of [late.endpoint, next.endpoint]) expect(await resource.refresh()).toEqual([]);
+});
+
+/** A bridge of others, and somebody behind it. */
+const stranger = { mac: "02:00:00:00:00:99", addresses: ["10.5.0.9", "10.5.0.64", "10.5.0.65"] };
+
+async function othersOnABridge(): Promise<AsyncDisposable> {
+    await bed.host.exec(`ip link add br-app type bridge forward_delay 0 && ip link set br-app up && ip addr add 10.5.0.1/24 dev br-app
+        ip netns add stranger
+        ip link add stranger type veth peer name eth0 address ${stranger.mac} netns stranger
+        ip link set stranger master br-app up && ip -n stranger link set eth0 up
+        for a in ${stranger.addresses.join(" ")}; do ip -n stranger addr add $a/24 dev eth0; done`);
+    await reconnect();
+    return {
+        async [Symbol.asyncDispose]() {
+            await bed.host.exec("ip netns del stranger; ip link del stranger; ip link del br-app; :");
+            await reconnect();
+        },
+    };
+}
+
+/** All of the host but the scratch files of transactions. */
+async function everything(): Promise<HostSnapshot> {
+    const all = await snapshotHost(bed.host);
+    return { ...all, files: all.files.filter((file) => !file.startsWith("/run/linuxnet/")) };
+}
+
+test("address: on a bridge of others one that somebody answers for is refused with his MAC, and automatic ones pass it over", async () => {
+    await using _others = await othersOnABridge();
+    await using stack = await openStack(bed.host);
+    const lan = await stack.network("lan", {
+        ...{ subnet: "10.5.0.0/24", ipRange: "10.5.0.64-10.5.0.66", existing: true, interfaceName: "br-app" },
+    });
+    const [web, api] = [await stack.join("web", lan), await stack.sandbox("api")];
+    expect(web.address).toBe("10.5.0.66");
+
+    const before = await everything();
+    const inUse = (address: string) =>
+        `address ${address} is in use on bridge br-app by somebody else: ${stranger.mac} answers for it. Choose another ipv4Address.`;
+    const attach = (args = {}) => stack.endpoint("api-lan", { sandbox: api, network: lan, ...args });
+    await expect(attach({ ipv4Address: "10.5.0.9" })).rejects.toThrow(inUse("10.5.0.9"));
+    await expect(attach()).rejects.toThrow(
+        'in 10.5.0.64-10.5.0.66: 1 are in use, by endpoint "web-lan" of stack test/dev. Others on the bridge have 10.5.0.64, 10.5.0.65.',
+    );
+    await expect(web.endpoint.update({ ipv4Address: "10.5.0.65" })).rejects.toThrow(inUse("10.5.0.65"));
+    // An older ip(8) does not know how to ask.
+    await bed.host.exec(`mount -t tmpfs none /usr/local/sbin
+        printf '#!/bin/sh\\ncase "$*" in *" use") exit 255 ;; esac\\nexec /sbin/ip "$@"\\n' >/usr/local/sbin/ip && chmod +x /usr/local/sbin/ip`);
+    await expect(attach({ ipv4Address: "10.5.0.9" })).rejects.toThrow(inUse("10.5.0.9"));
+    await bed.host.exec("umount /usr/local/sbin");
+    expect(await everything()).toEqual(before);
+
+    // What was one's own is free with its endpoint, and was never a stranger's.
+    await web.endpoint.update({ ipv4Address: "10.5.0.10" });
+    expect((await attach({ ipv4Address: "10.5.0.66" })).outs.address).toBe("10.5.0.66");
+    const questions = ["icmp 10.5.0.10", "icmp 10.5.0.66", "icmp 10.5.0.9"];
+    const replies = Object.fromEntries(questions.map((question) => [question, "reply"]));
+    expect(await ask({ machine: bed.host }, ...questions)).toEqual(replies);
+});
+
+test("address: a gateway that somebody on an adopted bridge answers for is refused", async () => {
+    await using _others = await othersOnABridge();
+    await bed.host.exec("ip addr flush dev br-app");
+    await using stack = await openStack(bed.host);
+    const adopt = (gateway: string) =>
+        stack.network("lan", { subnet: "10.5.0.0/24", gateway, adopt: true, interfaceName: "br-app" });
+    await expect(adopt("10.5.0.9")).rejects.toThrow(
+        `address 10.5.0.9 is in use on bridge br-app by somebody else: ${stranger.mac} answers for it. Choose another gateway.`,
+    );
+    expect((await adopt("10.5.0.2")).outs.gateway).toBe("10.5.0.2");
 });
