@@ -1,13 +1,15 @@
 import { z } from "zod";
-import type { AddressRange } from "../model/address.js";
+import { type AddressRange, overlaps } from "../model/address.js";
 import type { AddressPool, Connection } from "../model/connection.js";
+import { ofMaker } from "../model/foreign.js";
 import { halfOf } from "../model/half.js";
 import { isIpv6 } from "../model/ipv6.js";
 import type { NetworkObject } from "../model/object.js";
 import { formatAddress, parseRange } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import { lowestFreePart } from "../model/subnet-ranges.js";
-import type { BuildContext } from "./kind.js";
+import { enumerate } from "./enumeration.js";
+import { type BuildContext, describeObject } from "./kind.js";
 import { cidr, known, shape } from "./schema.js";
 
 const lengthOf = (base: string) => Number(base.split("/")[1]);
@@ -50,30 +52,59 @@ function firstFree(pools: readonly AddressPool[], taken: readonly AddressRange<b
     return undefined;
 }
 
+/** Addresses of the host that are in use, and by what. */
+interface Occupant extends AddressRange<bigint> {
+    readonly what: string;
+}
+
+function occupantsOf(family: 4 | 6, { world, facts, key }: BuildContext<NetworkObject>): Occupant[] {
+    const networks = world.all("network").flatMap((other): Occupant[] => {
+        const half = other.key === key ? undefined : halfOf(other, family);
+        if (half === undefined) return [];
+        return [{ ...parseRange(half.subnet), what: `${half.subnet} of ${describeObject(other)}` }];
+    });
+    if (family === 6) {
+        const shown = facts.ipv6?.subnets ?? [];
+        return [...networks, ...shown.map((each) => ({ ...each.range, what: ofInterface(each.text, each) }))];
+    }
+    const addresses = facts.addresses.map((each) => ({
+        ...widen(each.range),
+        what: ofInterface(each.address, each),
+    }));
+    const routes = facts.routes
+        .map(({ destination: { text, ...range }, interfaceName }) => ({
+            ...widen(range),
+            text,
+            what: `the route to ${text} over ${interfaceName}`,
+        }))
+        // Those that come with an address are told by it.
+        .filter(({ text, first, last }) => {
+            const isConnected = addresses.some((each) => each.first === first && each.last === last);
+            return text !== "0.0.0.0/0" && !isConnected;
+        });
+    return [...networks, ...addresses, ...routes];
+}
+
+const ofInterface = (text: string, { interfaceName }: { readonly interfaceName: string }) =>
+    `${text} of interface ${interfaceName}${ofMaker(interfaceName)}`;
+
+const widen = ({ first, last }: AddressRange<number>) => ({ first: BigInt(first), last: BigInt(last) });
+
 /** The first subnet of the Host's pools that overlaps no network, route or address of the host. @throws Refusal */
 export function chooseSubnet(
     inputs: Record<string, unknown>,
     family: 4 | 6,
-    { world, facts, key }: BuildContext<NetworkObject>,
+    context: BuildContext<NetworkObject>,
 ): string {
-    const local: AddressPool = { base: facts.ipv6?.localPrefix ?? "", size: 64 };
+    const local: AddressPool = { base: context.facts.ipv6?.localPrefix ?? "", size: 64 };
     const pools = poolsOf(inputs, family, family === 6 ? local : defaultPool);
-    const taken = [
-        ...world
-            .all("network")
-            .flatMap((other) => (other.key === key ? [] : (halfOf(other, family)?.subnet ?? [])))
-            .map(parseRange),
-        ...(family === 6
-            ? (facts.ipv6?.subnets ?? []).map(({ range }) => range)
-            : [
-                  ...facts.addresses.map(({ range }) => range),
-                  ...facts.routes.flatMap(({ destination }) => (destination.text === "0.0.0.0/0" ? [] : destination)),
-              ].map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) }))),
-    ];
+    const taken = occupantsOf(family, context);
     const free = firstFree(pools, taken);
     if (free !== undefined) return free;
+    const bases = pools.map(({ base }) => parseRange(base));
+    const holders = taken.filter((each) => bases.some((base) => overlaps(base, each))).map(({ what }) => what);
     const [what, a] = family === 6 ? ["IPv6 subnet", "an"] : ["subnet", "a"];
     throw new Refusal(
-        `the Host's address pools have no free ${what} left (${describe(pools)}). Give the network ${a} ${what}, or the Host further addressPools.`,
+        `the Host's address pools have no free ${what} left (${describe(pools)}). In them are ${enumerate([...new Set(holders)])}. Give the network ${a} ${what}, or the Host further addressPools.`,
     );
 }

@@ -7,6 +7,7 @@ import { type EndpointObject, interfaceOf, type NetworkObject, type SandboxObjec
 import { covers, familyOf, parseRange, rangeOf } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { enumerate } from "./enumeration.js";
 import { type BuildContext, defined, describeObject } from "./kind.js";
 import { refuseAsAddress } from "./network-half.js";
 import { rangesAcross } from "./tunnel-forwarding.js";
@@ -86,13 +87,10 @@ function chooseAddress(wanted: string | undefined, half: Half, network: NetworkO
     );
 }
 
-const namedHolders = 5;
-
 /** Who has the addresses, the first few by name. */
 function listHolders(others: readonly EndpointObject[]): string {
-    const names = others.slice(0, namedHolders).map((other) => describeObject(other));
-    const more = others.length > namedHolders ? ` and ${others.length - namedHolders} more` : "";
-    return `${others.length} are in use${names.length === 0 ? "" : `, by ${names.join(", ")}${more}`}.`;
+    const by = others.length === 0 ? "" : `, by ${enumerate(others.map(describeObject))}`;
+    return `${others.length} are in use${by}.`;
 }
 
 /** What the program gives to endpoints that are not there yet. */
@@ -148,7 +146,8 @@ function chooseBeside(
     while (taken.has(formatIpv6(value))) value++;
     if (value <= range.last) return formatIpv6(value);
     throw new Refusal(
-        `network "${network.name}" has no free address left in ${ipv6.subnet}. Use a /64, or give ipv6Address.`,
+        `network "${network.name}" has no free address left in ${ipv6.ipRange ?? ipv6.subnet}: ${listHolders(others)} ` +
+            "Use a /64, or give ipv6Address.",
     );
 }
 

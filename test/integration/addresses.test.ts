@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type HostSnapshot, snapshotHost } from "../../lab/index.js";
 import { type Joined, openStack, reconnect } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
-import { ask, countFrames, type Place, run } from "./traffic.js";
+import { ask, countFrames, type Place, run, serve } from "./traffic.js";
 
 const bed = layTestBed();
 
@@ -49,6 +49,47 @@ test("address: who knew it by another MAC is told of its next holder at once, ov
     await late.endpoint.update({ macAddress: "02:00:00:00:00:03" });
     await expectKnown("02:00:00:00:00:03");
     for (const resource of [late.endpoint, next.endpoint]) expect(await resource.refresh()).toEqual([]);
+});
+
+test("address: its next holder gets no connection of the one before, whichever way that came; changes keep them", async () => {
+    await using stack = await openStack(bed.host);
+    const front = await stack.network("front", { subnet: ["172.20.0.0/24", "fd00:20::/64"] });
+    const neighbour = await stack.join("neighbour", front);
+    const first = await stack.join("first", front, { ipv4Address: "172.20.0.9" });
+    const target = { target: first.endpoint, hostPort: 8080, targetPort: 80, protocol: ["tcp", "udp"] };
+    const mapping = await stack.portMapping("http", target);
+    await using _first = await serve(first.place, "first", "tcp:80", "udp:80", "tcp6:80", "udp6:80");
+    await using _client = await serve({ machine: bed.client }, "client", "tcp:82", "tcp6:82");
+    const hosts = [bed.host.address, `[${bed.host.ipv6Address}]`];
+    const clients = [bed.client.address, `[${bed.client.ipv6Address}]`];
+    const published = hosts.flatMap((host) => [`tcp ${host}:8080`, `udp ${host}:8080`]);
+    const direct = ["172.20.0.9", "[fd00:20::9]"].flatMap((address) => [`tcp ${address}:80`, `udp ${address}:80`]);
+    const answers = await Promise.all([
+        ask({ machine: bed.client }, ...published),
+        ask({ machine: bed.host }, ...published, ...direct),
+        ask(neighbour.place, ...direct),
+        ask(first.place, ...clients.map((address) => `tcp ${address}:82`)),
+    ]);
+    for (const answer of answers.flatMap((each) => Object.values(each))) expect(answer).toMatch(/^(first|client) to /);
+
+    /** Connections that know one of its addresses, by protocol and family. */
+    const flows = async () => {
+        const { stdout } = await bed.host.exec("conntrack -L 2>/dev/null; conntrack -L -f ipv6 2>/dev/null; :");
+        const lines = stdout.split("\n").filter((line) => /=(172\.20\.0\.9|fd00:20::9) /.test(line));
+        return lines.map((line) => `${line.split(" ")[0]} over ${line.includes("::") ? "IPv6" : "IPv4"}`).sort();
+    };
+    const before = await flows();
+    expect(new Set(before)).toEqual(new Set(["tcp over IPv4", "tcp over IPv6", "udp over IPv4", "udp over IPv6"]));
+    expect(await first.endpoint.update({ labels: { a: "b" } })).toBe("update");
+    expect(await front.update({ labels: { a: "b" } })).toBe("update");
+    expect(await flows()).toEqual(before);
+
+    await mapping.delete();
+    await first.endpoint.delete();
+    expect(await flows()).toEqual([]);
+    const next = await stack.join("next", front, { ipv4Address: "172.20.0.9" });
+    expect(addressesOf(next)).toEqual(["172.20.0.9", "fd00:20::9"]);
+    expect(await flows()).toEqual([]);
 });
 
 /** A bridge of others, and somebody behind it. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { openStack } from "./driver.js";
+import { type ProviderProcess, startProvider } from "./provider-process.js";
 import { layTestBed } from "./test-bed.js";
 import { ask } from "./traffic.js";
 
@@ -8,6 +9,13 @@ const read = async (command: string) => (await bed.host.exec(command)).stdout;
 
 /** Numbers from 0 up. */
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+/** As two engines have them. */
+async function twoProviders(): Promise<[ProviderProcess, ProviderProcess] & AsyncDisposable> {
+    const both = await Promise.all([startProvider(bed.host), startProvider(bed.host)]);
+    const dispose = async () => void (await Promise.all(both.map((each) => each[Symbol.asyncDispose]())));
+    return Object.assign(both, { [Symbol.asyncDispose]: dispose });
+}
 
 /** How many endpoints and sandboxes there are in the kernel, and how many in the manifest. */
 async function countObjects(): Promise<{ kernel: number[]; manifest: number[] }> {
@@ -33,15 +41,20 @@ test("concurrency: 40 endpoints are created at once through one connection, each
     expect(await countObjects()).toEqual({ kernel: [0, 0], manifest: [0, 0] });
 });
 
-test("concurrency: two stacks over two connections work on one network at once", async () => {
+test("concurrency: runs of two stacks, each in a process of its own, work on one network at once and share no address", async () => {
+    await using providers = await twoProviders();
+    const [one, other] = providers;
     await using platform = await openStack(bed.host, { name: "platform" });
-    const network = await platform.network("front", { subnet: "172.20.0.0/24", attachable: true });
-    await using blue = await openStack(bed.host, { name: "blue", connection: { keepAliveMs: 9001 } });
-    await using green = await openStack(bed.host, { name: "green", connection: { keepAliveMs: 9002 } });
-    const joined = await Promise.all(
-        [blue, green].flatMap((stack) => range(12).map((i) => stack.join(`app-${i}`, network))),
-    );
+    const network = await platform.network("front", { subnet: ["172.20.0.0/24", "fd00:20::/64"], attachable: true });
+    await using blue = await openStack(bed.host, { name: "blue", provider: one });
+    await using green = await openStack(bed.host, { name: "green", provider: other });
+    const [joined, chosen] = await Promise.all([
+        Promise.all([blue, green].flatMap((stack) => range(12).map((i) => stack.join(`app-${i}`, network)))),
+        Promise.all([blue, green].flatMap((stack) => range(3).map((i) => stack.network(`own-${i}`, { ipv6: true })))),
+    ]);
     expect(new Set(joined.map(({ address }) => address)).size).toBe(24);
+    expect(new Set(joined.map(({ endpoint }) => endpoint.outs.ipv6Address)).size).toBe(24);
+    expect(new Set(chosen.flatMap(({ outs }) => outs.subnets)).size).toBe(12);
     expect(await countObjects()).toEqual({ kernel: [24, 24], manifest: [24, 24] });
     const both = await Promise.all([
         ...joined.slice(0, 12).map(({ endpoint }) => endpoint.delete()),

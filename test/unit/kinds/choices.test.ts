@@ -579,7 +579,49 @@ test("pool: those of the Host are taken in their order, each family from its own
         world = world.with(new Map([[made.key, made]]));
     }
     expect(() => chooseNetwork(world, "c", {}, pools)).toThrow(
-        "the Host's address pools have no free subnet left (10.9.0.0/30 in /30s, 10.8.0.0/15 in /16s). Give the network a subnet",
+        "the Host's address pools have no free subnet left (10.9.0.0/30 in /30s, 10.8.0.0/15 in /16s). In them are " +
+            '10.9.0.0/30 of network "a" of stack shop/dev, 10.8.0.0/16 of network "b" of stack shop/dev. Give the network a subnet',
+    );
+});
+
+test("pool: one that others have is refused with what is in it, of either family", () => {
+    const used =
+        (pools: readonly object[], args: Args = {}) =>
+        () =>
+            chooseNetwork(empty, "a", args, pools);
+    const routed = {
+        ...facts,
+        routes: [
+            ...facts.routes,
+            ...[1, 2, 3, 4, 5].map((third) => ({
+                destination: parseIpv4Cidr(`10.9.${third}.0/24`),
+                interfaceName: "tun0",
+                mtuBytes: 1500,
+            })),
+        ],
+    };
+    expect(used([{ base: "192.0.2.0/24", size: 25 }])).toThrow(
+        "In them are 192.0.2.10/24 of interface eth0. Give the network a subnet, or the Host further addressPools.",
+    );
+    expect(used([{ base: "2001:db8::/64", size: 80 }], { ipv6: true })).toThrow(
+        "no free IPv6 subnet left (2001:db8::/64 in /80s). In them are 2001:db8::/64 of interface eth0. Give",
+    );
+    const many = [
+        { base: "10.9.0.0/16", size: 16 },
+        { base: "192.0.2.0/24", size: 24 },
+    ];
+    expect(() => chooseNetwork(empty, "a", {}, many, routed)).toThrow(
+        "In them are 192.0.2.10/24 of interface eth0, the route to 10.9.1.0/24 over tun0, the route to 10.9.2.0/24 over tun0, " +
+            "the route to 10.9.3.0/24 over tun0, the route to 10.9.4.0/24 over tun0 and 1 more. Give",
+    );
+});
+
+test("address: when there is no number left beside that of IPv4, the error says who has them", () => {
+    let world = sandboxes(network(empty, "front", ["172.20.0.0/29", "fd00::/125"] as never), 2);
+    world = endpoint(world, "s0", "front", { ipv6Address: "fd00::3" });
+    expect(() => endpoint(world, "s1", "front")).toThrow(
+        'network "front" has no free address left in fd00::/125: 1 are in use, by endpoint "s0-front" of stack shop/dev. ' +
+            "Use a /64, or give ipv6Address.",
     );
 });
 
