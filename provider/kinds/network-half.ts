@@ -229,10 +229,10 @@ function refuseWithoutIpv6({ bridge, mtuBytes }: Place, { world, facts, key }: C
         throw new Refusal(
             `mtu ${mtuBytes} is too small: IPv6 needs 1280 bytes (RFC 8200). Raise it, or leave IPv6 out.`,
         );
-    const tunnel = world.tunnelsOf(key).find(({ wireguard }) => wireguard !== undefined);
+    const tunnel = world.tunnelsOf(key).find((each) => each.mtuBytes < 1280);
     if (tunnel !== undefined) {
         throw new Refusal(
-            `it is a segment of ${describeObject(tunnel)}, and WireGuard tunnels carry IPv4 only yet. Leave IPv6 out.`,
+            `mtu ${tunnel.mtuBytes} of ${describeObject(tunnel)} is too small: IPv6 needs 1280 bytes (RFC 8200). Raise it, or leave IPv6 out.`,
         );
     }
 }

@@ -240,11 +240,6 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
                 `network "${network.name}" has no IPv4, which segments over several hosts need yet. Leave ipv4: false out there.`,
             );
         }
-        if (network.ipv6 !== undefined && inputs.encryption === "wireguard") {
-            throw new Refusal(
-                `network "${network.name}" has IPv6, and WireGuard tunnels carry IPv4 only yet. Leave IPv6 out there, or use "ipsec".`,
-            );
-        }
         const local = chooseLocal(inputs, context);
         refuseConflicts(inputs, network, local, context);
         const isIpsec = inputs.encryption === "ipsec";

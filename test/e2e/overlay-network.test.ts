@@ -1,10 +1,21 @@
-import { Host, OverlayNetwork, Sandbox } from "pulumi-linuxnet";
+import { Host, type HostArgs, OverlayNetwork, Sandbox } from "pulumi-linuxnet";
 import { expect, test } from "vitest";
 import { createLab, type LabHost } from "../../lab/index.js";
 
-/** A segment over the named hosts, with a sandbox on each. */
-function layOut(hosts: Readonly<Record<string, LabHost>>, names: readonly string[], vni = 42) {
-    const made = names.map((name) => new Host(name, { connection: hosts[name]?.connection ?? { host: "nobody" } }));
+/**
+ * A segment over the named hosts, with a sandbox on each.
+ * @param args of each Host
+ */
+function layOut(
+    hosts: Readonly<Record<string, LabHost>>,
+    names: readonly string[],
+    vni = 42,
+    args: (host: LabHost | undefined) => Partial<HostArgs> = () => ({}),
+) {
+    const made = names.map((name) => {
+        const connection = hosts[name]?.connection ?? { host: "nobody" };
+        return new Host(name, { connection, ...args(hosts[name]) });
+    });
     const mesh = new OverlayNetwork("mesh", { hosts: made, subnet: "10.64.0.0/16", vni });
     const addresses = made.map((host, i) => {
         const endpoint = new Sandbox(`app-${names[i]}`, { host }).connect(mesh);
@@ -13,20 +24,24 @@ function layOut(hosts: Readonly<Record<string, LabHost>>, names: readonly string
     return Object.fromEntries(addresses);
 }
 
-test("overlay network: whichever host comes or goes, the preview knows it and nobody else's address moves", async () => {
+test("overlay network: whichever host comes or goes, the preview knows it and nobody else's address moves; over IPv6 too", async () => {
     await using lab = await createLab({ hosts: 3 });
     const [a, b, c] = lab.hosts as [LabHost, LabHost, LabHost];
     const hosts = { a, b, c };
-    await using stack = await lab.up(() => layOut(hosts, ["a", "b"]));
+    const lay = (...names: readonly string[]) =>
+        layOut(hosts, names, 42, (host) => (host === undefined ? {} : { underlayAddress: host.ipv6Address }));
+    await using stack = await lab.up(() => lay("a", "b"));
     expect(stack.outputs).toEqual({ a: "10.64.0.2", b: "10.64.1.0" });
+    const { stdout } = await a.exec("bridge -json fdb");
+    expect(JSON.parse(stdout).flatMap(({ dst = [] }) => dst)).toEqual([b.ipv6Address]);
     // In front of the others.
-    const more = () => layOut(hosts, ["c", "a", "b"]);
+    const more = () => lay("c", "a", "b");
     const plan = await stack.preview(more);
     expect(plan.changes).toMatchObject({ create: 5, update: 3 });
     expect((await stack.update(more)).changes).toEqual(plan.changes);
     expect(stack.outputs).toEqual({ a: "10.64.0.2", b: "10.64.1.0", c: "10.64.2.0" });
     expect((await stack.preview(more)).changes).toEqual({ same: 18 });
-    const fewer = () => layOut(hosts, ["c", "b"]);
+    const fewer = () => lay("c", "b");
     expect((await stack.update(fewer)).changes).toMatchObject({ delete: 5, update: 3 });
     expect(stack.outputs).toEqual({ b: "10.64.1.0", c: "10.64.2.0" });
 });

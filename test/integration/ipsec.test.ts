@@ -45,37 +45,49 @@ async function hasCipher(): Promise<boolean> {
     return exitCode === 0;
 }
 
-test("ipsec: each guard alone lets nothing out in the clear, and the peer's clear packets do not arrive", async () => {
-    const watch = await watchUnderlay(bed.lab, "172.25.0.0/24");
-    expect(await answer()).toBe("reply");
-    expect((await watch.read()).clear).toBeGreaterThan(0);
-    const policy = (direction: "in" | "out"): XfrmPolicyItem => {
-        const [source, destination] = direction === "out" ? [left, right] : [right, left];
-        const addresses = { source: source.machine.address, destination: destination.machine.address };
-        return { type: "xfrm-policy", direction, ...addresses, port: 4789 };
-    };
-    const apply = (item: XfrmPolicyItem, verb: "add" | "remove") =>
-        left.machine.exec(["ip", ...(typeOf(item)[verb](item)[0]?.args ?? [])]);
-    const element = (set: string, verb: string) =>
-        left.machine.exec(`nft ${verb} element inet linuxnet ${set} "{ ${right.machine.address} . 4789 }"`);
-    const guards: [string, () => Promise<unknown>, () => Promise<unknown>][] = [
-        ["the policy out", () => apply(policy("out"), "add"), () => apply(policy("out"), "remove")],
-        ["the rules", () => element("encrypted_peers", "add"), () => element("encrypted_peers", "delete")],
-    ];
-    for (const [name, raise, lower] of guards) {
-        await raise();
-        const before = (await watch.read()).clear;
-        expect(await answer(), name).toBe("nothing");
-        expect((await watch.read()).clear, name).toBe(before);
-        await lower();
-        expect(await answer(), name).toBe("reply");
-    }
-    // Left sends in the clear still; what right sends back is not taken.
-    await apply(policy("in"), "add");
-    expect(await answer()).toBe("nothing");
-    await apply(policy("in"), "remove");
-    expect(await answer()).toBe("reply");
-});
+test.each([
+    ["IPv6", "ipv6Address", "encrypted_peers6"],
+    ["IPv4", "address", "encrypted_peers"],
+] as const)(
+    "ipsec: over %s each guard alone lets nothing out in the clear, and clear packets do not arrive",
+    async (_family, address, set) => {
+        const move = (end: typeof left, other: typeof left) =>
+            end.tunnel.update({
+                peers: end.peers.map((peer) => ({ ...peer, underlayAddress: other.machine[address] })),
+            });
+        await Promise.all([move(left, right), move(right, left)]);
+        const watch = await watchUnderlay(bed.lab, "172.25.0.0/24");
+        expect(await answer()).toBe("reply");
+        expect((await watch.read()).clear).toBeGreaterThan(0);
+        const policy = (direction: "in" | "out"): XfrmPolicyItem => {
+            const [source, destination] = direction === "out" ? [left, right] : [right, left];
+            const addresses = { source: source.machine[address], destination: destination.machine[address] };
+            return { type: "xfrm-policy", direction, ...addresses, port: 4789 };
+        };
+        const apply = (item: XfrmPolicyItem, verb: "add" | "remove") =>
+            left.machine.exec(["ip", ...(typeOf(item)[verb](item)[0]?.args ?? [])]);
+        const element = (verb: string) =>
+            left.machine.exec(`nft ${verb} element inet linuxnet ${set} "{ ${right.machine[address]} . 4789 }"`);
+        const guards: [string, () => Promise<unknown>, () => Promise<unknown>][] = [
+            ["the policy out", () => apply(policy("out"), "add"), () => apply(policy("out"), "remove")],
+            ["the rules", () => element("add"), () => element("delete")],
+        ];
+        for (const [name, raise, lower] of guards) {
+            await raise();
+            const before = (await watch.read()).clear;
+            expect(await answer(), name).toBe("nothing");
+            expect((await watch.read()).clear, name).toBe(before);
+            await lower();
+            expect(await answer(), name).toBe("reply");
+        }
+        // Left sends in the clear still; what right sends back is not taken.
+        await apply(policy("in"), "add");
+        expect(await answer()).toBe("nothing");
+        await apply(policy("in"), "remove");
+        expect(await answer()).toBe("reply");
+        await bed.lab.switch().exec("nft delete table bridge watch");
+    },
+);
 
 test("ipsec: without identities it is refused with a sentence, and nothing is touched", async () => {
     await expect(left.tunnel.update({ encryption: "ipsec", key })).rejects.toThrow(

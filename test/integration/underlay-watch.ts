@@ -7,24 +7,33 @@ export interface UnderlayCounts {
     readonly esp: number;
 }
 
-/** Counts what the switch of a lab forwards, from the first packet on. */
+/**
+ * Counts what the switch of a lab forwards, from the first packet on.
+ * @param segments subnets of either family
+ */
 export async function watchUnderlay(
     lab: Lab<number>,
-    segment: string,
+    segments: string | readonly string[],
     port = 4789,
 ): Promise<{ read(): Promise<UnderlayCounts> }> {
+    const rules = {
+        clear: [
+            ...["ip", "ip6"].map((type) => `ether type ${type} udp dport ${port}`),
+            ...[segments].flat().flatMap((subnet) => {
+                const family = subnet.includes(":") ? "ip6" : "ip";
+                return ["saddr", "daddr"].map((end) => `${family} ${end} ${subnet}`);
+            }),
+        ],
+        esp: ["ip protocol esp", "ip6 nexthdr esp"],
+    };
     const table = `table bridge watch {
     chain passing {
         type filter hook forward priority 0; policy accept;
-        ether type ip udp dport ${port} counter
-        ether type ip6 udp dport ${port} counter
-        ip saddr ${segment} counter
-        ip daddr ${segment} counter
-        ip protocol esp counter
-        ip6 nexthdr esp counter
+        ${[...rules.clear, ...rules.esp].map((rule) => `${rule} counter`).join("\n        ")}
     }
 }`;
     await lab.switch().exec("nft -f -", { stdin: table });
+    const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
     return {
         async read() {
             const { nftables } = JSON.parse((await lab.switch().exec("nft -j list table bridge watch")).stdout);
@@ -32,8 +41,8 @@ export async function watchUnderlay(
                 (entry: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
                     (entry.rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
             );
-            const [vxlan = 0, vxlan6 = 0, from = 0, to = 0, esp = 0, esp6 = 0] = counts;
-            return { clear: vxlan + vxlan6 + from + to, esp: esp + esp6 };
+            const { length } = rules.clear;
+            return { clear: sum(counts.slice(0, length)), esp: sum(counts.slice(length)) };
         },
     };
 }

@@ -97,6 +97,28 @@ test("ipsec: each direction, epoch, pair, port and secret has keys of its own", 
     expect(new Set(keys).size).toBe(keys.length);
 });
 
+test("ipsec: over IPv6 it is the same, with its own addresses, sets and MTU", () => {
+    const [here, there] = ["2001:db8::10", "2001:db8::20"];
+    const peers = [peerOf("left", { underlayAddress: there })];
+    const world = end("left", { peers });
+    const object = world.get("overlay-tunnel", key);
+    expect(object).toMatchObject({ local: here, mtuBytes: 1396 });
+    const policies = itemsOf(world, "xfrm-policy").map(({ source, destination }) => `${source} ${destination}`);
+    expect(new Set(policies)).toEqual(new Set([`${here} ${there}`, `${there} ${here}`]));
+    const { after } = affectedItems([key], world, world);
+    const sets = after.flatMap((item) => (item.type === "element" && item.key[0] === there ? [item.set] : []));
+    expect(new Set(sets)).toEqual(new Set(["tunnel_peers6", "encrypted_peers6"]));
+    const { add } = plan([], after);
+    const lines = add.map(({ args }) => args.join(" "));
+    expect(lines.find((line) => line.startsWith("xfrm policy add"))).toMatch(
+        new RegExp(
+            `src ${here}/128 dst ${there}/128 proto udp dport 4789 dir out .* tmpl src ${here} dst ${there} proto esp`,
+        ),
+    );
+    const ways = [...keysOf("left", { peers }).keys()].map((line) => line.split(" ").slice(0, 2).join(" "));
+    expect(new Set(ways)).toEqual(new Set([`${here} ${there}`, `${there} ${here}`]));
+});
+
 test("ipsec: the object, the items and their lines hold no secret and no key", () => {
     const world = end("left", { key: [one, two] });
     const { after } = affectedItems([key], world, world);

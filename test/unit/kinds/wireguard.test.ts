@@ -169,11 +169,53 @@ test("wireguard: has its port for itself", () => {
     );
 });
 
-test("wireguard: IPv6 is refused, whichever of the two comes later", () => {
-    const both = { subnet: ["172.25.0.0/24", "fd00:25::/64"], ipRange: "172.25.0.0/25", host: ref("host", "edge") };
-    const dual = put(empty, "network", "mesh", both);
-    expect(() => tunnel({}, dual)).toThrow('network "mesh" has IPv6, and WireGuard tunnels carry IPv4 only yet.');
-    expect(() => put(tunnel(), "network", "mesh", both)).toThrow(
-        'it is a segment of overlay tunnel "mesh" of stack shop/dev, and WireGuard tunnels carry IPv4 only yet.',
+const subnets = { subnet: ["172.25.0.0/24", "fd00:25::/56"], host: ref("host", "edge") };
+const dual = put(empty, "network", "mesh", {
+    ...subnets,
+    ipRange: ["172.25.0.0/25", "fd00:25:0:1::/64"],
+    gateway: ["172.25.0.1", "fd00:25:0:1::1"],
+});
+
+test("wireguard: IPv6 of a segment goes the same ways, and has a barrier of its own", () => {
+    const ranges = [b.ipRange, "fd00:25:0:2::/64"];
+    const peers = [{ ...b, underlayAddress: "2001:db8::20", ipRange: ranges }];
+    const world = tunnel({ peers }, dual);
+    expect(world.get("overlay-tunnel", key)).toMatchObject({ local: "2001:db8::10", mtuBytes: 1420 });
+    const lines = withoutNft(dual, world).split("\n");
+    expect(lines.filter((line) => /barrier|unreachable|^wg|fd00/.test(line))).toEqual([
+        "ip route replace unreachable 172.25.0.0/24 metric 4278190080 proto 108",
+        "ip route replace unreachable fd00:25::/56 metric 4278190080 proto 108",
+        `wg set ltmesh peer ${keyOfHost("b")} endpoint [2001:db8::20]:51820 persistent-keepalive 0 allowed-ips 172.25.0.128/26,fd00:25:0:2::/64`,
+        "wg set ltmesh listen-port 51820 private-key /var/lib/linuxnet/identity/wireguard.key",
+        "ip route replace fd00:25:0:2::/64 dev ltmesh src fd00:25:0:1::1 table main proto 108",
+    ]);
+});
+
+test("wireguard: where IPv6 has no room it is refused, whichever of the two comes later", () => {
+    expect(() => tunnel({ mtu: 1279, peers: [] }, dual)).toThrow(
+        'mtu 1279 is too small for network "mesh", whose IPv6 needs 1280 bytes (RFC 8200).',
     );
+    expect(() => put(tunnel({ mtu: 1279 }), "network", "mesh", { ...subnets, ipRange: "172.25.0.0/25" })).toThrow(
+        'mtu 1279 of overlay tunnel "mesh" of stack shop/dev is too small: IPv6 needs 1280 bytes (RFC 8200).',
+    );
+});
+
+test("wireguard: IPv6 that comes to a segment, or goes, touches nothing of IPv4", () => {
+    const alone = network(tunnel(), "mesh", "172.25.0.0/24", { ipRange: "172.25.0.0/25" });
+    const both = put(alone, "network", "mesh", { ...subnets, ipRange: "172.25.0.0/25" });
+    const change = (before: World, after: World) => {
+        const items = affectedItems([keyOf("network", "mesh")], before, after);
+        return printPlan({ ...plan(items.before, items.after), nft: [] })
+            .split("\n")
+            .filter((line) => /wg|unreachable|ltmesh/.test(line));
+    };
+    expect(change(alone, both)).toEqual([
+        "ip route replace unreachable fd00:25::/56 metric 4278190080 proto 108",
+        `wg set ltmesh peer ${keyOfHost("b")} persistent-keepalive 0 allowed-ips 172.25.0.128/26,fd00:25::80/122`,
+        "ip route replace fd00:25::80/122 dev ltmesh src fd00:25::1 table main proto 108",
+        "sysctl net/ipv6/conf/ltmesh/accept_ra 0",
+    ]);
+    expect(change(both, alone).filter((line) => !line.includes("fd00"))).toEqual([
+        `wg set ltmesh peer ${keyOfHost("b")} persistent-keepalive 0 allowed-ips 172.25.0.128/26`,
+    ]);
 });
