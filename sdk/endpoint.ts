@@ -126,6 +126,8 @@ export class Endpoint extends LinuxnetResource<"endpoint"> {
             };
         };
         super(definition, name, args, project, opts);
+        // A preview has it among the outputs, a run has not: an endpoint that is exported as a whole would never be the same.
+        Object.defineProperty(this, "staticAddresses", { enumerable: false });
     }
 
     /** True for an Endpoint, also of another installed copy of the package. */

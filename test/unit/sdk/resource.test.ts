@@ -133,6 +133,13 @@ test("isInstance: recognises a resource of another installed copy of the package
     expect(linuxnet.Network.isInstance(foreign)).toBe(true);
 });
 
+test("static addresses do not show in an endpoint that is exported as a whole", async () => {
+    const { endpoint } = makeWorld();
+    await settledOf(endpoint.urn);
+    expect(Object.keys(endpoint)).toContain("ipv4Address");
+    expect(Object.keys(endpoint)).not.toContain("staticAddresses");
+});
+
 test("the brand does not show in a resource that is exported as a whole", () => {
     expect(Object.keys(makeWorld().sandbox)).not.toContain("__linuxnet");
 });
