@@ -87,7 +87,7 @@ echo '@@ client ports'
 cd /proc/sys/net/ipv4 && cat ip_local_port_range ip_local_reserved_ports 2>/dev/null
 cd /
 echo '@@ paths'
-for f in /run/netns /proc/sys/net/bridge; do if [ -e $f ]; then echo $f; fi; done
+for f in /run/netns /etc/netns /proc/sys/net/bridge; do if [ -e $f ]; then echo $f; fi; done
 print_manifest
 echo '@@ end'
 `;
@@ -203,6 +203,7 @@ export function parseFacts(stdout: string): HostFacts {
         isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
         ...(clientPorts === undefined ? {} : { clientPorts }),
         hasNetnsDirectory: paths.includes("/run/netns"),
+        hasNetnsFolder: paths.includes("/etc/netns"),
         hasBridgeNetfilter: paths.includes("/proc/sys/net/bridge"),
         otherFirewalls: parseOtherFirewalls(
             sections.get("other firewalls") ?? "",

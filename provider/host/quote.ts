@@ -1,4 +1,5 @@
 import type { Line } from "../kernel/line.js";
+import { listNetnsFiles, writeNetnsFiles } from "../kernel/netns-file.js";
 import { mergeSets } from "../kernel/wireguard.js";
 import { loadAssociations } from "../kernel/xfrm-load.js";
 import { isIpv6, parseIpv6 } from "../model/ipv6.js";
@@ -74,6 +75,9 @@ export interface Group {
     readonly netns: string | undefined;
     readonly lines: readonly Line[];
 }
+
+/** Of a file that goes; the others name how it is written. */
+const isRemoval = ({ args }: Line) => args.length === 1;
 
 /** Neighbouring lines for one tool in one namespace, in order. */
 export function groupLines(lines: readonly Line[]): Group[] {
@@ -164,6 +168,17 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
         case "wg": {
             const sets = mergeSets(lines.map(({ args }) => args)).map((words) => words.map(quote).join(" "));
             return `{ ${sets.join(force ? "; " : " && ")}; } </dev/null ${tail}\n`;
+        }
+        case "netns-file": {
+            const folderOf = ({ args: [path = ""] }: Line) => quote(path.slice(0, path.lastIndexOf("/")));
+            const foldersOf = (of: readonly Line[]) => [...new Set(of.map(folderOf))].join(" ");
+            const [gone, written] = [lines.filter(isRemoval), lines.filter((line) => !isRemoval(line))];
+            const remove = `{ rm -f ${gone.map(({ args }) => quote(args[0] ?? "")).join(" ")} && { rmdir ${foldersOf(gone)} 2>/dev/null || :; }; } ${tail}\n`;
+            const write = `write_netns_files ${foldersOf(written)} ${hereDocument(listNetnsFiles(written))}`;
+            return [
+                ...(gone.length > 0 ? [remove] : []),
+                ...(written.length > 0 ? [writeNetnsFiles, write.replace("%TAIL%", () => ` ${tail}`)] : []),
+            ].join("");
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

@@ -1,6 +1,7 @@
 import { type ExceptionItem, exceptionType, lookForException } from "../kernel/exception.js";
 import { observedFiles } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
+import { netnsFilePath } from "../kernel/netns-file.js";
 import { normaliseParts } from "../kernel/nft.js";
 import { recoverScript } from "../kernel/restore.js";
 import { ownProtocol } from "../kernel/route.js";
@@ -145,6 +146,17 @@ function lookForExceptions(items: readonly Item[]): string[] {
     return ["echo '@@ exceptions'", ...looks];
 }
 
+/** The paths that are there, and each line behind its path: one process for any number of files. */
+function lookAtNetnsFiles(items: readonly Item[]): string[] {
+    const paths = items.flatMap((item) => (item.type === "netns-file" ? [netnsFilePath(item)] : []));
+    return paths.length === 0
+        ? []
+        : [
+              "echo '@@ netns files'",
+              `for f in ${keysOf(paths)}; do if [ -e $f ]; then echo $f; fi; done; grep -s '' ${keysOf(paths)} /dev/null`,
+          ];
+}
+
 /** Reads everything the items are about, and the manifest, in one go. */
 export function snapshotScript(items: readonly Item[]): string {
     const sysctls = sysctlsOf(items);
@@ -192,11 +204,20 @@ export function snapshotScript(items: readonly Item[]): string {
         ...(items.some(({ type }) => type === "restore-script")
             ? observedFiles.map((path) => `if [ -s ${path} ]; then echo '@@ file ${path}'; cat ${path}; echo; fi`)
             : []),
+        ...lookAtNetnsFiles(items),
         ...lookForExceptions(items),
         ...inside.end,
         "echo '@@ end'",
         "",
     ].join("\n");
+}
+
+/** Content by path. */
+function parseNetnsFiles(body = ""): Map<string, string> {
+    const files = new Map<string, string>();
+    for (const [, path = "", line] of body.matchAll(/^([^:\n]+)(?::(.*))?$/gm))
+        files.set(path, line === undefined ? "" : `${files.get(path) ?? ""}${line}\n`);
+    return files;
 }
 
 function parseLinks(links: readonly LinkJson[]): Map<string, LinkJson> {
@@ -307,8 +328,11 @@ export function parseSnapshot(stdout: string): Snapshot {
             ? { xfrm: parseXfrm(sections.get("xfrm states") ?? "", sections.get("xfrm policies") ?? "") }
             : {}),
         wireguard: parseWireguard(sections.get("wireguard") ?? ""),
-        files: new Map(
-            [...sections].flatMap(([name, body]) => (name.startsWith("file ") ? [[name.slice(5), body]] : [])),
-        ),
+        files: new Map([
+            ...[...sections].flatMap(([name, body]): [string, string][] =>
+                name.startsWith("file ") ? [[name.slice(5), body]] : [],
+            ),
+            ...parseNetnsFiles(sections.get("netns files")),
+        ]),
     };
 }

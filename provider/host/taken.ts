@@ -10,7 +10,7 @@ import { type Answer, isInTheWay, type parseListeners } from "./failure.js";
 export function mayBeOurs(before: readonly Item[], after: readonly Item[]): Item[] {
     const known = new Set(before.map(keyOf));
     const isOfOthers = (item: Item) =>
-        item.type === "netns" || item.type === "kept" || (item.type === "route" && item.isShared === true);
+        ["netns", "netns-file", "kept"].includes(item.type) || (item.type === "route" && item.isShared === true);
     return [...before, ...after.filter((item) => !known.has(keyOf(item)) && !isOfOthers(item))];
 }
 
@@ -56,6 +56,8 @@ export function refuseTaken(what: string, repair: boolean): void {
     const name = /"(.*)"/.exec(what)?.[1] ?? "";
     const advice = what.startsWith("network namespace")
         ? `Choose another name, join it with namespace: "${name}", or take it over with adopt: true.`
-        : "Remove it by hand (ip link del).";
+        : what.startsWith("the file")
+          ? 'It stays as it is with dns: { mode: "none" } on the sandbox; to have the names of its networks there, remove it.'
+          : "Remove it by hand (ip link del).";
     throw new Refusal(`${what}${ofMaker(name)} exists on the host already and is not of this provider. ${advice}`);
 }

@@ -1,5 +1,6 @@
 import { restoreScriptPath } from "../kernel/file.js";
 import { type Item, keyOf, observe } from "../kernel/item.js";
+import { describeLines } from "../kernel/netns-file.js";
 import { isEmpty, plan } from "../kernel/plan.js";
 import { baseTables } from "../kernel/ruleset.js";
 import { parseSnapshot } from "./snapshot.js";
@@ -35,6 +36,7 @@ export function describeDifference(actual: readonly Item[], wanted: readonly Ite
 const names: Readonly<Record<string, string>> = { mtuBytes: "MTU", mac: "MAC", peerMac: "MAC", via: "gateway" };
 
 function describeChange(found: Item, wanted: Item): string[] {
+    if (found.type === "netns-file" && wanted.type === "netns-file") return describeLines(found, wanted);
     const actual = found as unknown as Record<string, unknown>;
     const changed = Object.entries(wanted).filter(
         ([name, value]) => actual[name] !== value && JSON.stringify(actual[name]) !== JSON.stringify(value),

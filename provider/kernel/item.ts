@@ -14,6 +14,7 @@ import {
     vethType,
     vxlanType,
 } from "./link.js";
+import { type NetnsFileItem, type NetnsFolderItem, netnsFileType, netnsFolderType } from "./netns-file.js";
 import { type ChainItem, chainType, type ElementItem, elementType, type RulesetItem, rulesetType } from "./nft.js";
 import { type ReplyRuleItem, replyRuleType } from "./reply-rule.js";
 import {
@@ -93,7 +94,9 @@ export type Item =
     | WireguardItem
     | WireguardPeerItem
     | WireguardKeyItem
-    | AnnouncementItem;
+    | AnnouncementItem
+    | NetnsFolderItem
+    | NetnsFileItem;
 
 /**
  * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, a
@@ -170,6 +173,8 @@ const types = {
     "wireguard-peer": wireguardPeerType,
     "wireguard-key": wireguardKeyType,
     announcement: announcementType,
+    "netns-folder": netnsFolderType,
+    "netns-file": netnsFileType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);

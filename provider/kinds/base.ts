@@ -18,6 +18,7 @@ export function buildBase(facts: HostFacts): BaseObject {
         ...(facts.isRouter ? { wasRouter: true } : {}),
         loadedBridgeNetfilter: !facts.hasBridgeNetfilter,
         madeNetnsDirectory: !facts.hasNetnsDirectory,
+        ...(facts.hasNetnsFolder ? {} : { madeNetnsFolder: true }),
         hasSystemd: facts.capabilities.includes("systemd"),
         restoreVersion,
     };
@@ -76,6 +77,7 @@ export function baseItems(base: BaseObject, world: World): Item[] {
     ];
     if (base.hasSystemd) items.push({ type: "restore-unit", version });
     if (base.madeNetnsDirectory) items.push({ type: "netns-directory" });
+    if (base.madeNetnsFolder) items.push({ type: "netns-folder" });
     if (base.loadedBridgeNetfilter) items.push({ type: "bridge-netfilter" });
     // A bridge of others that is a network by now is no uplink any more.
     const networks = new Set(

@@ -18,6 +18,7 @@ import { dnsName } from "./dns-arguments.js";
 import { chooseAddresses, guardItems, linkItems, replyRouting, routeLink, sourcesOf } from "./endpoint-half.js";
 import { findVeth, foreignVethItems } from "./foreign-veth.js";
 import { type BuildContext, defined, describeObject, given, type ObjectKind, ownName } from "./kind.js";
+import { listersOf } from "./name-files.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, ipv4, ipv6, labels, later, many, ref, shape, text } from "./schema.js";
@@ -246,6 +247,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
 
     *affects(object, world) {
         yield object.sandbox;
+        yield* listersOf(world.get("network", object.network), world);
         // An address is here, whatever a tunnel's remoteEndpoints say.
         for (const tunnel of world.tunnelsOf(object.network)) if (tunnel.remoteEndpoints) yield tunnel.key;
         for (const mapping of world.mappingsOf(object.key)) yield mapping.key;

@@ -10,6 +10,7 @@ import { waysOut } from "./default-route.js";
 import { dns, dnsName, extraHosts } from "./dns-arguments.js";
 import { defaultRoute } from "./endpoint-half.js";
 import { type BuildContext, defined, describeObject, given, type ObjectKind } from "./kind.js";
+import { listersOf, nameFiles } from "./name-files.js";
 import { defaultHostname, hostnameOf } from "./names.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
 import { adopt, known, labels, later, ref, shape, text } from "./schema.js";
@@ -141,6 +142,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
         const items: Item[] = [
             joined === undefined ? { type: "netns", name } : { type: "kept", what: "namespace", netns: name },
             ...sysctlItems(name, object.sysctls, joined?.oldSysctls),
+            ...nameFiles(object, world),
         ];
         const own = world.endpointsOf(object.key);
         for (const family of [4, 6] as const) {
@@ -157,7 +159,10 @@ export const sandbox: ObjectKind<SandboxObject> = {
     },
 
     *affects(object, world) {
-        for (const endpoint of world.endpointsOf(object.key)) yield endpoint.key;
+        for (const endpoint of world.endpointsOf(object.key)) {
+            yield endpoint.key;
+            yield* listersOf(world.get("network", endpoint.network), world);
+        }
         yield* targetsOfPoliciesAbout(object.key, world);
     },
 

@@ -335,6 +335,8 @@ export interface BaseObject {
     /** Global br_netfilter switches to write back after the module was loaded by us; absent when it was there. */
     readonly loadedBridgeNetfilter: boolean;
     readonly madeNetnsDirectory: boolean;
+    /** There was no /etc/netns. @default false */
+    readonly madeNetnsFolder?: boolean;
     /** systemd runs the host, so its restore service is installed. */
     readonly hasSystemd?: boolean;
     /** What was written into firewalls of others for networks that cooperate. @default [] */

@@ -121,7 +121,10 @@ export interface HostFacts {
     readonly busyPorts?: ReadonlySet<number>;
     /** Addresses that a transaction found others answering for, by bridge; none is known before. */
     readonly answering?: ReadonlyMap<string, ReadonlySet<string>>;
+    /** /run/netns, where the namespaces are. */
     readonly hasNetnsDirectory: boolean;
+    /** /etc/netns, where files for programs in them are. */
+    readonly hasNetnsFolder: boolean;
     readonly hasBridgeNetfilter: boolean;
     /** What others drop. */
     readonly otherFirewalls: readonly OtherFirewall[];
@@ -139,6 +142,7 @@ export function withoutBase(facts: HostFacts, base: BaseObject | undefined): Hos
         ...(base.sentRedirects ? { sendsRedirects: true } : {}),
         forwarding: { ...facts.forwarding, ...Object.fromEntries(closed) },
         hasNetnsDirectory: facts.hasNetnsDirectory && !base.madeNetnsDirectory,
+        hasNetnsFolder: facts.hasNetnsFolder && !base.madeNetnsFolder,
         hasBridgeNetfilter: facts.hasBridgeNetfilter && !base.loadedBridgeNetfilter,
     };
 }

@@ -16,6 +16,8 @@ export type HostState = {
     readonly sysctls: readonly string[];
     /** File below /var/lib/linuxnet, but for the host's identity -> its content without what changes with each creation. */
     readonly files: Readonly<Record<string, unknown>>;
+    /** Lines of the files below /etc/netns. */
+    readonly names: string;
     /** What is left of a transaction: nothing, at any time. */
     readonly leftOvers: string;
 };
@@ -32,6 +34,7 @@ section fdb; bridge -j fdb show
 section nft; nft -j -s list ruleset
 section sysctl; cd /proc/sys && grep -s . net/ipv4/conf/*/forwarding net/ipv4/conf/l[a-z]*/route_localnet net/ipv4/conf/l[a-z]*/send_redirects
 section files; cd /var/lib/linuxnet 2>/dev/null && find . -path ./identity -prune -o -type f -print | sort | while read -r f; do echo "@ $f"; cat "$f"; done
+section names; cd /etc/netns 2>/dev/null && grep -s '' */* | sed 's/ *$//' | grep -v ':$' | sort
 section left; if [ -f /run/linuxnet/undo ]; then cat /run/linuxnet/undo; fi
 exit 0`;
 
@@ -80,6 +83,7 @@ export async function readHostState(host: Pick<LabHost, "exec" | "address" | "ma
             ...namespaces.flatMap((name) => (name === "" ? [] : `${name}: ${text(`sysctl ${name}`)}`)),
         ],
         files: describeFiles(text("files"), rename),
+        names: text("names"),
         leftOvers: text("left"),
     };
 }

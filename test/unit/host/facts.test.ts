@@ -17,6 +17,7 @@ test("facts: reads what a host answers", () => {
         forwarding: { eth0: false, up0: false },
         isRouter: false,
         hasNetnsDirectory: false,
+        hasNetnsFolder: false,
         hasBridgeNetfilter: true,
     });
     expect(facts.addresses.map(({ interfaceName, address, mtuBytes }) => [interfaceName, address, mtuBytes])).toEqual([

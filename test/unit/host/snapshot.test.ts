@@ -70,6 +70,18 @@ test.each([
         ["address  lnfront 172.20.0.1/24"],
     ],
     [
+        "a hosts file with a line less",
+        "/etc/netns/web/hosts:172.20.0.2 web.front web\n",
+        "",
+        ["file /etc/netns/web/hosts"],
+    ],
+    [
+        "a hosts file with a line more",
+        "/etc/netns/web/hosts:::1 localhost",
+        "/etc/netns/web/hosts:10.0.0.1 evil\n/etc/netns/web/hosts:::1 localhost",
+        ["file /etc/netns/web/hosts"],
+    ],
+    [
         "a rule in the place of one of ours",
         /("chain": "in_ledbback".{0,40}"comment": "#)[0-9a-f]{8}/,
         "$1ffffffff",
@@ -203,10 +215,11 @@ test("snapshot: a table that is gone takes all of its items along", () => {
     );
 });
 
-test("snapshot: a sandbox that is gone takes all inside along", () => {
+test("snapshot: a sandbox that is gone takes all inside along, its files are on the host", () => {
     const gone = captured.replace(/@@ namespace web\n(\[.*\n)+/, "");
     expect(drift(gone)).toEqual(
         items
+            .filter(({ type }) => type !== "netns-file")
             .filter((item) => (item.type === "netns" ? item.name === "web" : "netns" in item && item.netns === "web"))
             .map(keyOf),
     );

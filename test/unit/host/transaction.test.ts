@@ -115,6 +115,7 @@ test("steps are numbered as the script fails with them", () => {
     expect(steps.map(({ tool, netns }) => [tool, netns])).toEqual([
         ["nft", undefined],
         ["ip", undefined],
+        ["netns-file", undefined],
         ["sysctl", "web"],
         ["ip", "web"],
     ]);

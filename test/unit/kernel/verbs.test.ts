@@ -264,6 +264,23 @@ const cases: Cases = {
             },
         ],
     },
+    "netns-folder": {
+        item: { type: "netns-folder" },
+        add: [],
+        remove: ["command sh -c rmdir /etc/netns 2>/dev/null || :"],
+        changes: [],
+    },
+    "netns-file": {
+        item: { type: "netns-file", netns: "web", file: "resolv.conf", lines: ["nameserver 172.20.0.1"] },
+        add: ["netns-file /etc/netns/web/resolv.conf write nameserver 172.20.0.1"],
+        remove: ["netns-file /etc/netns/web/resolv.conf"],
+        changes: [
+            {
+                to: { lines: ["options rotate"], hasHostServers: true },
+                lines: ["netns-file /etc/netns/web/resolv.conf ask options rotate"],
+            },
+        ],
+    },
     "netns-directory": {
         item: { type: "netns-directory" },
         add: [],

@@ -49,6 +49,7 @@ export const facts: HostFacts = {
         localPrefix: "fd12:3456:789a::/48",
     },
     hasNetnsDirectory: false,
+    hasNetnsFolder: false,
     hasBridgeNetfilter: false,
 };
 

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
+import type { Item } from "../../../provider/kernel/item.js";
 import { objectKinds } from "../../../provider/kinds/index.js";
+import { nameFiles } from "../../../provider/kinds/name-files.js";
 import { dnsOf, domainOf, hostGatewaysOf, hostnameOf, recordsOf } from "../../../provider/kinds/names.js";
 import type { NetworkObject, SandboxObject } from "../../../provider/model/object.js";
 import { World } from "../../../provider/model/world.js";
-import { type Args, empty, endpoint, keyOf, network, put, remove, sandbox } from "./build.js";
+import { type Args, affectedItems, empty, endpoint, keyOf, network, put, remove, sandbox } from "./build.js";
 
 const networkOf = (world: World, name: string) => world.get("network", keyOf("network", name)) as NetworkObject;
 const sandboxOf = (world: World, name: string) => world.get("sandbox", keyOf("sandbox", name)) as SandboxObject;
@@ -149,4 +151,59 @@ test("outputs: a sandbox shows its hostname, a network where its endpoints ask",
 test("hostname: a resource that is renamed is found by its new name", () => {
     const renamed = put(empty, "sandbox", "Next Web", { host: { kind: "host", id: "host.1@m1" }, name: "web" });
     expect([...renamed.objects.values()]).toMatchObject([{ hostname: "next-web" }]);
+});
+
+/** Path below /etc/netns and lines, without comments and localhost. */
+function files(world: World, name: string): Record<string, readonly string[]> {
+    const own = nameFiles(sandboxOf(world, name), world).flatMap((item) => (item.type === "netns-file" ? [item] : []));
+    return Object.fromEntries(
+        own.map(({ netns, file, lines }) => [`${netns}/${file}`, lines.filter((line) => !/^#|localhost/.test(line))]),
+    );
+}
+
+test("files: with a server the hosts file has the sandbox's own names, with hosts those of all on its networks", () => {
+    const own = [
+        "172.21.0.3 db.back db db-123abc.back db-123abc",
+        "172.21.0.1 host.docker.internal host.linuxnet.internal",
+    ];
+    const others = ["172.21.0.2 web.back web cache.back cache api.internal.back api.internal"];
+    expect(files(shop(), "db")["db-123abc/hosts"]).toEqual(own);
+    const inFiles = [own[1], others[0], own[0]];
+    expect(files(shop({}, { dns: { mode: "hosts" } }), "db")["db-123abc/hosts"]).toEqual(inFiles);
+    const byItself = sandbox(shop(), "db", { name: "db-123abc", dns: { mode: "hosts" } });
+    expect(files(byItself, "db")["db-123abc/hosts"]).toEqual(inFiles);
+    expect(files(shop({}, { dns: { mode: "none" } }), "db")).toEqual({});
+});
+
+test("files: a sandbox's extraHosts go before those of its networks, and before names", () => {
+    let world = shop({ dns: { mode: "hosts" }, extraHosts: { a: "192.0.2.1", b: "192.0.2.2" } });
+    world = sandbox(world, "web", { extraHosts: { b: "host-gateway", db: "192.0.2.3" } });
+    expect(files(world, "web")["web/hosts"]?.slice(0, 5)).toEqual([
+        "192.0.2.1 a",
+        "172.20.0.1 b",
+        "fd12:3456:789a::1 b",
+        "192.0.2.3 db",
+        "172.21.0.2 web.back web cache.back cache api.internal.back api.internal",
+    ]);
+});
+
+test("files: an endpoint that comes changes those of others only where names are in files", () => {
+    const changed = (world: World) => {
+        const after = endpoint(sandbox(world, "new"), "new", "back");
+        const items = affectedItems([keyOf("endpoint", "new-back")], world, after);
+        const text = ({ netns, file, lines }: { netns: string; file: string; lines: readonly string[] }) =>
+            JSON.stringify([netns, file, lines]);
+        const of = (list: readonly Item[]) => list.flatMap((item) => (item.type === "netns-file" ? [text(item)] : []));
+        const before = new Set(of(items.before));
+        return of(items.after)
+            .filter((each) => !before.has(each))
+            .map((each) => JSON.parse(each).slice(0, 2).join("/"))
+            .sort();
+    };
+    expect(changed(shop({}, { dns: { mode: "hosts" } }))).toEqual(
+        expect.arrayContaining(["db-123abc/hosts", "new/hosts", "web/hosts"]),
+    );
+    expect(changed(shop()).filter((each) => !each.startsWith("new/"))).toEqual([]);
+    const one = sandbox(shop(), "db", { name: "db-123abc", dns: { mode: "hosts" } });
+    expect(changed(one).filter((each) => !each.startsWith("new/"))).toEqual(["db-123abc/hosts"]);
 });

@@ -99,6 +99,97 @@ link set dev lewebfront type bridge_slave hairpin on isolated off
 link set dev lewebfront up
 LINUXNET_END
 
+write_netns_files() {
+    for f in "$@"; do
+        shift
+        if [ ! -d "$f" ]; then set -- "$@" "$f"; fi
+    done
+    if [ $# -gt 0 ]; then mkdir -p "$@" || return 1; fi
+    t=$(awk '\''
+        function find_servers(file,  row, part) {
+            while ((getline row <file) > 0) {
+                if (split(row, part, " ") < 2 || part[1] != "nameserver" || part[2] !~ /^[0-9A-Fa-f.:]+$/) continue
+                if (part[2] !~ /^127\.|^::1$|^0\.0\.0\.0$/) server[++servers] = "nameserver " part[2]
+            }
+            close(file)
+        }
+        function find_all_servers() {
+            if (looked++) return
+            find_servers("/etc/resolv.conf")
+            # It names a resolver on the host itself, which nobody else reaches: these are those that it asks.
+            if (!servers) find_servers("/run/systemd/resolve/resolv.conf")
+            if (!servers) find_servers("/run/NetworkManager/no-stub-resolv.conf")
+        }
+        function want(how, numbers,  ranges, range, ends, i, j, k) {
+            count = 0
+            ranges = split(numbers, range, ",")
+            for (i = 1; i <= ranges; i++) {
+                if (split(range[i], ends, "-") == 1) ends[2] = ends[1]
+                for (j = ends[1] + 0; j <= ends[2] + 0; j++) {
+                    wanted[++count] = line[j]
+                    if (how != "ask" || count > 1) continue
+                    find_all_servers()
+                    for (k = 1; k <= servers; k++) wanted[++count] = server[k]
+                }
+            }
+        }
+        function read_old(path,  row) {
+            rows = size = 0
+            while ((getline row <path) > 0) { old[++rows] = row; size += length(row) + 1 }
+            close(path)
+        }
+        function merge(path,  i, j, key, missing, changed, added, fresh) {
+            for (i = 1; i <= count; i++) missing[wanted[i]]
+            for (i = 1; i <= rows; i++) {
+                key = old[i]
+                sub(/ +$/, "", key)
+                if (key in missing) delete missing[key]
+                else if (key != "") { changed = 1; gsub(/./, " ", old[i]) }
+            }
+            for (i = 1; i <= count; i++) {
+                if (!(wanted[i] in missing)) continue
+                for (j = 1; j <= rows; j++) if (old[j] ~ /^ *$/ && length(old[j]) >= length(wanted[i])) break
+                if (j > rows) { fresh[++added] = wanted[i]; continue }
+                old[j] = wanted[i] substr(old[j], length(wanted[i]) + 1)
+                changed = 1
+            }
+            for (i = rows; i > 0 && !added && old[i] ~ /^ *$/; i--) size -= length(old[i]) + 1
+            if (i < rows && !added) cut(path)
+            if (!changed && !added) return
+            begin()
+            if (changed) for (i = 1; i <= rows; i++) print old[i]
+            for (i = 1; i <= added; i++) print fresh[i]
+            end(changed ? "1<>" : ">>", path)
+        }
+        function write(path,  i, text, old_size) {
+            for (i = 1; i <= count; i++) text = text wanted[i] "\n"
+            old_size = size
+            size = length(text)
+            if (size < old_size) cut(path)
+            while (length(text) < old_size) text = text "\n"
+            begin()
+            printf "%s", text
+            end("1<>", path)
+        }
+        function cut(path) { shorter[size] = shorter[size] " " path }
+        # Not by awk itself, which cannot write into a file that is there.
+        function begin() { printf "printf %%s \047" }
+        function end(how, path) { print "\047 " how path " || return 1" }
+        $1 == "L" { line[++lines] = substr($0, 3); next }
+        { want($2, $4); read_old($3); if ($2 == "merge") merge($3); else write($3) }
+        END { for (size in shorter) print "truncate -s " size shorter[size] " || return 1" }
+    '\'') || return 1
+    eval "$t"
+}
+write_netns_files /etc/netns/web <<'\''LINUXNET_END'\'' 2>/dev/null || :
+L # Of pulumi-linuxnet, which writes over what is changed here.
+L 127.0.0.1 localhost
+L ::1 localhost ip6-localhost ip6-loopback
+L 172.20.0.2 web.front web
+L 172.20.0.1 host.docker.internal host.linuxnet.internal
+F merge /etc/netns/web/hosts 1-5
+LINUXNET_END
+
 nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
 printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
 if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '\''%s\n'\'' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi || :
@@ -125,12 +216,14 @@ nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 0
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
-ip -batch - <<'LINUXNET_END' || fail 1
+{ rm -f /etc/netns/web/hosts && { rmdir /etc/netns/web 2>/dev/null || :; }; } || fail 1
+
+ip -batch - <<'LINUXNET_END' || fail 2
 link del dev lewebfront
 LINUXNET_END
 
 s=2; echo $s >>$r/stage
-nft -f - <<'LINUXNET_END' || fail 2
+nft -f - <<'LINUXNET_END' || fail 3
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet endpoints { "lewebfront" }
