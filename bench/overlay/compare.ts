@@ -3,6 +3,7 @@ import { closeSessions } from "../../provider/sessions.js";
 import { layVxlan, layWireguard, layXfrm } from "./hand-made.js";
 import { layOurs, openBoth } from "./ours.js";
 import { underlayPath } from "./path.js";
+import { meterKernelThreads, meterVirtualMachines } from "./processor.js";
 import { measurePaths, type Turn } from "./traffic.js";
 
 /** The bare underlay, a VXLAN by hand and ours, which has hosts to itself: its rules are on no other way. */
@@ -13,7 +14,8 @@ export async function measureOverlay(isQuick: boolean): Promise<Turn[] | string>
     if (exitCode !== 0) return "iperf3 is not installed here";
     const ours = await layOurs(await openBoth([three, four]), { name: "ours", number: 90 });
     const paths = [underlayPath([one, two]), await layVxlan([one, two]), ours.path];
-    const turns = await measurePaths(paths, [one], isQuick ? quick : { turns: 9, seconds: 3, pings: 5000 });
+    const amount = isQuick ? quick : { turns: 31, seconds: 1, pings: 2000 };
+    const turns = await measurePaths(paths, { ...amount, meter: meterKernelThreads(), metersPrograms: false });
     await closeSessions();
     return turns;
 }
@@ -35,7 +37,8 @@ export async function measureEncrypted(isQuick: boolean, onProgress: (text: stri
         ...[await layXfrm(hosts, ipsec.mtuBytes), ipsec.path],
         ...[await layWireguard(hosts, wireguard.mtuBytes), wireguard.path],
     ];
-    const turns = await measurePaths(paths, hosts, isQuick ? quick : { turns: 7, seconds: 4, pings: 1000 });
+    const amount = isQuick ? quick : { turns: 15, seconds: 2, pings: 500 };
+    const turns = await measurePaths(paths, { ...amount, meter: meterVirtualMachines(), metersPrograms: true });
     await closeSessions();
     return turns;
 }

@@ -1,8 +1,14 @@
 import type { Goal } from "../goals.js";
 import { type Options, say, title } from "../report.js";
 import { measureEncrypted, measureOverlay } from "./compare.js";
-import { renderSpeeds } from "./tables.js";
-import { type Turn, throughputRatio } from "./traffic.js";
+import { renderPairs, renderSpeeds } from "./tables.js";
+import { compareSpeeds, type Turn } from "./traffic.js";
+
+type Pair = readonly [name: string, beside: string];
+
+const plain: Pair = ["ours", "VXLAN by hand"];
+const ipsec: Pair = ["ours, ipsec", "ip xfrm by hand"];
+const wireguard: Pair = ["ours, wireguard", "wg by hand"];
 
 export async function benchOverlay({ quick = false, vm }: Options): Promise<Goal[]> {
     title("Between two hosts, in turns: the bare underlay, a VXLAN by hand, ours");
@@ -11,21 +17,22 @@ export async function benchOverlay({ quick = false, vm }: Options): Promise<Goal
         say(`  ${turns}`);
         return [];
     }
-    say(renderSpeeds(turns));
-    const goals = [beside(turns, "ours", "VXLAN by hand", 1.03)];
+    report(turns, [plain]);
+    const goals = [beside(turns, plain, 1.03)];
     if (!vm) return goals;
     title("The same between two virtual machines, with both ciphers");
     const encrypted = await measureEncrypted(quick, say);
-    say(renderSpeeds(encrypted));
-    return [
-        ...goals,
-        beside(encrypted, "ours, ipsec", "ip xfrm by hand", 1.05),
-        beside(encrypted, "ours, wireguard", "wg by hand", 1.05),
-    ];
+    report(encrypted, [plain, ipsec, wireguard]);
+    return [...goals, beside(encrypted, ipsec, 1.05), beside(encrypted, wireguard, 1.05)];
+}
+
+function report(turns: readonly Turn[], pairs: readonly Pair[]): void {
+    say(renderSpeeds(turns));
+    say(renderPairs(turns, pairs));
 }
 
 /** That one way carries as much as another, within a part. */
-function beside(turns: readonly Turn[], name: string, other: string, limit: number): Goal {
-    const measured = 1 / throughputRatio(turns, name, other);
+function beside(turns: readonly Turn[], [name, other]: Pair, limit: number): Goal {
+    const measured = 1 / compareSpeeds(turns, "gigabits", name, other).median;
     return { title: `throughput, ${other} / ${name}`, measured, limit, unit: "x" };
 }

@@ -1,14 +1,14 @@
-import type { LabMachine } from "../../lab/index.js";
 import { median, range } from "../measure.js";
 import { serveIperf } from "../ports/throughput.js";
 import type { Path } from "./path.js";
+import type { ProcessorMeter } from "./processor.js";
 
 /** What one way carries. */
 export interface PathSpeed {
     readonly name: string;
     /** Of one tcp connection. */
     readonly gigabits: number;
-    /** Processor time of all kernels and programs that took part, for one gigabit. */
+    /** Processor time of the kernels and programs that took part, for one gigabit. */
     readonly cpuMsPerGigabit: number;
     /** Microseconds there and back of a small udp packet. */
     readonly p50: number;
@@ -47,29 +47,27 @@ for (1 .. $count + 20) {
 print join(" ", @times[20 .. $#times]);
 `;
 
-/** Milliseconds that the processors of a machine's kernel have worked (proc_stat(5): hundredths of seconds). */
-async function busyMs(machine: LabMachine): Promise<number> {
-    const { stdout } = await machine.exec("head -n1 /proc/stat");
-    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = stdout.split(/\s+/).slice(1).map(Number);
-    return 10 * (user + nice + system + irq + softirq);
+/** How the ways are measured. */
+export interface Measuring {
+    readonly turns: number;
+    readonly seconds: number;
+    readonly pings: number;
+    readonly meter: ProcessorMeter;
+    /** Whether the meter knows what the programs take that send and receive; else they say so themselves. */
+    readonly metersPrograms: boolean;
 }
 
-/**
- * All ways in turns.
- * @param kernels a machine of each kernel that takes part: their processors are what the traffic costs
- */
+/** All ways in turns, every other turn in the other order: what the machine does beside it meets all of them alike. */
 export async function measurePaths(
     paths: readonly Path[],
-    kernels: readonly LabMachine[],
-    { turns, seconds, pings }: { readonly turns: number; readonly seconds: number; readonly pings: number },
+    { turns, seconds, pings, meter, metersPrograms }: Measuring,
 ): Promise<Turn[]> {
     // They end with the lab.
     for (const { hosts, namespaces } of paths) {
         await serveIperf(hosts[1], namespaces[1], iperfPort);
         const server = await hosts[1].spawn(["perl", "-e", echo, String(echoPort)], { sandbox: namespaces[1] });
-        await server.waitFor("ready");
+        await server.waitFor("ready", 60_000);
     }
-    const busy = async () => (await Promise.all(kernels.map(busyMs))).reduce((sum, each) => sum + each, 0);
     const measure = async ({ name, hosts, namespaces, address }: Path): Promise<PathSpeed> => {
         const place = { sandbox: namespaces[0], timeoutMs: 120_000 };
         const echoed = await hosts[0].exec(["perl", "-e", ping, address, String(echoPort), String(pings)], place);
@@ -77,24 +75,26 @@ export async function measurePaths(
             .split(" ")
             .map(Number)
             .sort((a, b) => a - b);
-        const before = await busy();
+        const before = meter();
         const iperf = ["iperf3", "-J", "-t", String(seconds), "-c", address, "-p", String(iperfPort)];
         const { end, error } = JSON.parse((await hosts[0].exec(iperf, place)).stdout);
         if (error !== undefined) throw new Error(`iperf3, ${name}: ${error}`);
         const gigabits = (8 * end.sum_received.bytes) / 1e9;
+        const { host_total: client, remote_total: server } = end.cpu_utilization_percent;
+        const programsMs = metersPrograms ? 0 : 10 * (client + server) * end.sum_sent.seconds;
         return {
             name,
             gigabits: end.sum_received.bits_per_second / 1e9,
-            cpuMsPerGigabit: ((await busy()) - before) / gigabits,
+            cpuMsPerGigabit: (meter() - before + programsMs) / gigabits,
             ...{ p50: quantile(times, 0.5), p99: quantile(times, 0.99) },
         };
     };
     const all: Turn[] = [];
     for (const turn of range(turns + 1)) {
-        const speeds: PathSpeed[] = [];
-        for (const path of paths) speeds.push(await measure(path));
+        const speeds = new Map<Path, PathSpeed>();
+        for (const path of turn % 2 === 0 ? paths : [...paths].reverse()) speeds.set(path, await measure(path));
         // The first one fills caches and neighbour tables.
-        if (turn > 0) all.push(speeds);
+        if (turn > 0) all.push(paths.flatMap((path) => speeds.get(path) ?? []));
     }
     return all;
 }
@@ -118,8 +118,21 @@ export function typicalSpeeds(turns: readonly Turn[]): PathSpeed[] {
     });
 }
 
-/** Median of the throughput of one way / that of another, turn by turn. */
-export function throughputRatio(turns: readonly Turn[], name: string, beside: string): number {
-    const of = (turn: Turn, wanted: string) => turn.find((speed) => speed.name === wanted)?.gigabits ?? Number.NaN;
-    return median(turns.map((turn) => of(turn, name) / of(turn, beside)));
+/** A ratio over the turns: its median, and between what half of them are. */
+export interface Spread {
+    readonly median: number;
+    readonly low: number;
+    readonly high: number;
+}
+
+/** What one way takes or gives / what another does, turn by turn. */
+export function compareSpeeds(
+    turns: readonly Turn[],
+    key: "gigabits" | "cpuMsPerGigabit" | "p50",
+    name: string,
+    beside: string,
+): Spread {
+    const of = (turn: Turn, wanted: string) => turn.find((speed) => speed.name === wanted)?.[key] ?? Number.NaN;
+    const ratios = turns.map((turn) => of(turn, name) / of(turn, beside)).sort((a, b) => a - b);
+    return { median: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) };
 }
