@@ -214,13 +214,14 @@ const inet: BaseTable = {
             name: "forward",
             hook: "type filter hook forward priority 0",
             rules: [
+                // First of all, so that packets of a connection meet one rule: what follows decides who may begin one.
+                "ct state established,related accept",
                 // We switched IPv4 forwarding on for our networks only, so no connection begins by it between interfaces of
                 // others. Their own come back by it (containers of Docker, machines of libvirt), published ones go in by it.
                 "iifname @opened_uplinks oifname != @networks meta nfproto ipv4 ct status & dnat == 0 ct state new,invalid,untracked drop",
                 "iifname @opened_uplinks6 oifname != @networks meta nfproto ipv6 ct status & dnat == 0 ct state new,invalid,untracked drop",
                 "iifname != @networks oifname != @networks accept",
                 "ct state invalid drop",
-                "ct state established,related accept",
                 // Who has an address is asked on a bridge without connection tracking (RFC 4861), as ARP is.
                 `iifname . oifname @same_network ${neighbourDiscovery} accept`,
                 // A sandbox takes packets for any of its addresses by any interface, so on a bridge they are for its subnet only;
@@ -267,8 +268,8 @@ const inet: BaseTable = {
             rules: [
                 // Of send_redirects "all" counts too, which is the host's. A neighbour that a redirect names may be gone, or behind a
                 // tunnel, the next moment, and who believed it goes on sending there for five minutes.
-                "oifname @networks icmp type redirect drop",
-                "oifname @networks icmpv6 type nd-redirect drop",
+                "icmp type redirect oifname @networks drop",
+                "icmpv6 type nd-redirect oifname @networks drop",
                 // The kernel's policies see to it; whoever takes them away lets nothing out in the clear.
                 "udp dport @tunnel_ports ip daddr . udp dport @encrypted_peers rt ipsec missing drop",
                 "udp dport @tunnel_ports ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
@@ -326,11 +327,12 @@ const bridge: BaseTable = {
             name: "to_endpoint",
             hook: "type filter hook postrouting priority 300",
             rules: [
-                "oifname @guarded ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
-                "oifname @guarded ether type ip oifname . ip daddr != @sources drop",
-                `oifname @guarded ${neighbourDiscovery} accept`,
-                "oifname @guarded ether type ip6 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
-                "oifname @guarded ether type ip6 oifname . ip6 daddr != @sources6 drop",
+                "oifname != @guarded accept",
+                "ether type ip ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
+                "ether type ip oifname . ip daddr != @sources drop",
+                `${neighbourDiscovery} accept`,
+                "ether type ip6 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop",
+                "ether type ip6 oifname . ip6 daddr != @sources6 drop",
             ],
         },
     ],
