@@ -1,9 +1,9 @@
-import { contains, parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { type AddressRange, contains, parseIpv4, parseIpv4Cidr } from "../model/address.js";
 import { addressOf, type Half, halfOf } from "../model/half.js";
 import { isIpv6, parseIpv6, parseIpv6Cidr } from "../model/ipv6.js";
 import type { EndpointObject, NetworkObject, SandboxObject } from "../model/object.js";
 import { familyOf } from "../model/range.js";
-import type { HostFacts, World } from "../model/world.js";
+import type { HostFacts, Way, World } from "../model/world.js";
 
 /** One host: what it carries, and what it is without us. */
 export interface Site {
@@ -70,25 +70,25 @@ export function hostSource(destination: string, site: Site): string {
     if (isOfHost(destination, site)) return destination;
     const network = networkAround(destination, site);
     const gateway = network === undefined ? undefined : subnetFor(destination, network)?.gateway;
-    return gateway ?? (isIpv6(destination) ? ipv6Uplink(destination, site) : ipv4Uplink(destination, site)) ?? "";
+    if (gateway !== undefined) return gateway;
+    const { routes, addresses, ipv6 } = site.facts;
+    const source = isIpv6(destination)
+        ? uplinkSource(parseIpv6(destination), ipv6?.routes ?? [], ipv6?.addresses ?? [])
+        : uplinkSource(parseIpv4(destination), routes, addresses);
+    return source ?? "";
 }
 
-function ipv4Uplink(destination: string, { facts }: Site): string | undefined {
-    const value = parseIpv4(destination);
-    const routes = facts.routes.filter(({ destination: to }) => to.first <= value && value <= to.last);
-    const size = (route: (typeof routes)[number]) => route.destination.last - route.destination.first;
-    const [route] = routes.sort((a, b) => size(a) - size(b));
-    const own = facts.addresses.find(({ interfaceName }) => interfaceName === route?.interfaceName);
-    return route?.source ?? own?.address.split("/")[0];
+/** What packets by the way with the longest prefix carry. */
+function uplinkSource<T extends number | bigint>(value: T, ways: readonly WayTo<T>[], addresses: readonly Own[]) {
+    const fitting = ways.filter(({ destination: { first, last } }) => first <= value && value <= last);
+    const size = ({ destination: { first, last } }: WayTo<T>) => BigInt(last) - BigInt(first);
+    const [way] = fitting.sort((a, b) => Number(size(a) - size(b)));
+    const own = addresses.find(({ interfaceName }) => interfaceName === way?.interfaceName);
+    return way?.source ?? own?.address.split("/")[0];
 }
 
-/** Default routes of IPv6 are not among the facts: with several uplinks it may be another one. */
-function ipv6Uplink(destination: string, { facts }: Site): string | undefined {
-    const { subnets = [], addresses = [] } = facts.ipv6 ?? {};
-    const near = subnets.find(({ text }) => isWithin(destination, text))?.interfaceName;
-    const own = addresses.find(({ interfaceName }) => interfaceName === near) ?? addresses[0];
-    return own?.address.split("/")[0];
-}
+type WayTo<T extends number | bigint> = Way & { readonly destination: AddressRange<T> };
+type Own = { readonly interfaceName: string; readonly address: string };
 
 export function networkOf(endpoint: EndpointObject, { world }: Site): NetworkObject {
     const network = world.get("network", endpoint.network);

@@ -47,12 +47,10 @@ export function parseIpv6Facts(
             .filter(({ family, local }) => family === "inet6" && !local.startsWith("fe80:"))
             .map(({ local, prefixlen, temporary }) => ({ interfaceName: ifname, local, prefixlen, temporary })),
     );
+    const mtus = new Map(links.map(({ ifname, mtu }) => [ifname, mtu]));
     // Of a router's advertisement (RFC 4861, 4.6.4), below the interface's own.
-    const mtus = new Map(
-        [...(shown ?? "").matchAll(/conf\/(\S+)\/mtu:(\d+)/g)].map(([, dev, mtu]) => [dev, Number(mtu)]),
-    );
-    const mtuOf = (dev: string) =>
-        Math.min(links.find(({ ifname }) => ifname === dev)?.mtu ?? 1500, mtus.get(dev) ?? 65_535);
+    for (const [, dev, mtu] of (shown ?? "").matchAll(/conf\/(\S+)\/mtu:(\d+)/g))
+        mtus.set(dev, Math.min(mtus.get(dev) ?? 1500, Number(mtu)));
     const known = routes.flatMap(({ dst, dev, table = "main", ...route }): ForeignIpv6Route[] => {
         if (dev === undefined || isKernelName(dev) || table !== "main" || !isIpv6Route({ dst, ...route })) return [];
         const [address = "", length = "128"] = (dst === "default" ? "::/0" : dst).split("/");
@@ -60,7 +58,7 @@ export function parseIpv6Facts(
         const { prefsrc, metrics = [] } = route;
         const { text, range } = around(dev, address, Number(length));
         const source = prefsrc === undefined ? {} : { source: prefsrc };
-        const mtuBytes = Math.min(mtuOf(dev), ...metrics.flatMap(({ mtu }) => mtu ?? []));
+        const mtuBytes = Math.min(mtus.get(dev) ?? 1500, ...metrics.flatMap(({ mtu }) => mtu ?? []));
         return [{ destination: { ...range, text }, interfaceName: dev, ...source, mtuBytes }];
     });
     const advertised = routes.flatMap(({ dev = "", gateway = "", protocol }) =>
