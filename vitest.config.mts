@@ -3,7 +3,9 @@ import { defineConfig } from "vitest/config";
 // Virtual machines, emulated where there is no KVM, take minutes: only when asked for by name (npm run test:vm).
 const wantsVm = process.argv.some((arg) => /^(--project=)?vm$/.test(arg));
 const vmLimits = { testTimeout: 900_000, hookTimeout: 300_000 };
-const vm = { test: { name: "vm", include: ["test/vm/**/*.test.ts"], ...vmLimits } };
+// How long to wait for an answer (test/integration/traffic.ts) follows from it.
+const vmEnvironment = { env: { LINUXNET_LAB_DRIVER: "vm" } };
+const vm = { test: { name: "vm", include: ["test/vm/**/*.test.ts"], ...vmLimits, ...vmEnvironment } };
 // The tests' hosts are virtual machines too.
 const integrationLimits =
     process.env["LINUXNET_LAB_DRIVER"] === "vm"

@@ -143,13 +143,14 @@ function describeLinks(links: readonly Json[], isHost: boolean): Json {
     return Object.fromEntries(described.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** nft's JSON without handles; elements and chains in order of their names, rules in their own. */
+/** nft's JSON without handles and without what counters have counted; elements and chains in order of their names, rules in their own. */
 function describeTables(entries: readonly Record<string, Json>[]): Json {
     const described = new Map<string, unknown>();
     const rules = new Map<string, unknown[]>();
     for (const entry of entries) {
-        const [kind = "", { handle: _, ...value } = {}] = Object.entries(entry)[0] ?? [];
+        const [kind = "", { handle: _, ...all } = {}] = Object.entries(entry)[0] ?? [];
         if (kind === "metainfo") continue;
+        const { packets: _packets, bytes: _bytes, ...value } = all;
         const name = `${kind} ${value["family"]} ${value["table"] ?? ""} ${value["name"] ?? value["chain"]}`;
         if (kind === "rule") {
             const list = rules.get(name) ?? [];
