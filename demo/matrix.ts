@@ -56,7 +56,7 @@ export function countDoors(knockers: readonly Knocker[]): number {
 }
 
 function doorsOf({ name, doors }: Knocker): Door[] {
-    return doors.filter(({ to, by }) => by === "published" || !to.startsWith(`${name}:`));
+    return doors.filter(({ to, by }) => by.startsWith("published") || !to.startsWith(`${name}:`));
 }
 
 function renderKnocker(knocker: Knocker): string {

@@ -12,6 +12,8 @@ export interface Place extends AsyncDisposable {
     readonly host: Machine;
     /** Address of the host. */
     readonly address: string;
+    /** Of a throwaway host. */
+    readonly ipv6Address?: string;
     /** Can it reach the addresses of sandboxes, as far as routing goes? Then it tries to. */
     readonly outside: Pick<Machine, "run" | "runtime"> & { readonly hasRoutes: boolean };
     /** Stack configuration that leads the program to the host; files go into the folder. */
@@ -24,6 +26,8 @@ export interface Place extends AsyncDisposable {
 
 /** The four networks of the production layout. */
 const networks = "172.20.0.0/14";
+/** What networks have of IPv6 unless the program says otherwise (RFC 4193). */
+const localIpv6 = "fd00::/8";
 
 /** A throwaway host on this machine, and a machine beside it that sends packets for the sandboxes to the host. */
 export async function makeThrowawayHost(): Promise<Place> {
@@ -31,11 +35,13 @@ export async function makeThrowawayHost(): Promise<Place> {
     const { connection } = host;
     const client = host.lab.client();
     await client.exec(["ip", "route", "add", networks, "via", host.address]);
+    await client.exec(["ip", "route", "add", localIpv6, "via", host.ipv6Address]);
     return {
         isThrowaway: true,
         title: `Throwaway host at ${host.address}`,
         host: labMachine(host),
         address: host.address,
+        ipv6Address: host.ipv6Address,
         outside: { ...labMachine(client), hasRoutes: true },
         configure: (folder) => {
             writeFileSync(join(folder, "key"), connection.privateKey, { mode: 0o600 });

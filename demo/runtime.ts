@@ -15,8 +15,9 @@ export const nodeRuntime: Runtime = {
 const { createServer } = require("node:http");
 const { name, ports } = JSON.parse(process.argv[1]);
 const answer = ({ socket }, response) =>
-    response.end("This is " + name + " on port " + socket.localPort + ", you are " + socket.remoteAddress + ".\\n");
-const listen = (port) => new Promise((resolve) => createServer(answer).listen(port, "0.0.0.0", resolve));
+    response.end("This is " + name + " on port " + socket.localPort + ", you are " + peer(socket) + ".\\n");
+const peer = ({ remoteAddress }) => remoteAddress.replace(/^::ffff:/, "");
+const listen = (port) => new Promise((resolve) => createServer(answer).listen(port, resolve));
 Promise.all(ports.map(listen)).then(() => console.log("ready"));
 `,
     knock: `

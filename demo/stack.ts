@@ -18,6 +18,8 @@ export interface Stack {
     /** @throws when the host is not what the state says */
     refreshNothing(options?: RunOptions): Promise<void>;
     destroy(options?: RunOptions): Promise<void>;
+    /** Lays further values over the stack's configuration. */
+    configure(values: Readonly<Record<string, string>>): Promise<void>;
     /** Forgets the stack; what it still has is not destroyed. */
     remove(): void;
     outputs(): Promise<unknown>;
@@ -80,12 +82,15 @@ export async function createStack(
     const run = async (args: readonly string[], options?: RunOptions) => {
         await pulumi(options?.program ?? program, [...args, configFile], options);
     };
+    const setAll = async (values: Readonly<Record<string, string>>) => {
+        const words = Object.entries(values).flatMap(([key, value]) => ["--plaintext", `${key}=${value}`]);
+        await pulumi(folder, ["config", "set-all", "--path", ...words]);
+    };
     try {
         // `stack init` writes the stack's file beside Pulumi.yaml, where a user may have one of that name: not there.
         copyFileSync(join(program, "Pulumi.yaml"), join(folder, "Pulumi.yaml"));
         await pulumi(folder, ["stack", "init", "--no-select"]);
-        const values = Object.entries(configure(folder)).flatMap(([key, value]) => ["--plaintext", `${key}=${value}`]);
-        await pulumi(folder, ["config", "set-all", "--path", ...values]);
+        await setAll(configure(folder));
     } catch (error) {
         rmSync(folder, { recursive: true, force: true });
         throw error;
@@ -102,6 +107,7 @@ export async function createStack(
         previewNothing: (options) => run(["preview", "--expect-no-changes"], options),
         refreshNothing: (options) => run(["refresh", ...now, "--expect-no-changes"], options),
         destroy: (options) => run(["destroy", ...now], options),
+        configure: setAll,
         remove: () => rmSync(folder, { recursive: true, force: true }),
         outputs: async () => JSON.parse(await pulumi(folder, ["stack", "output", "--json"])),
     };

@@ -19,3 +19,6 @@ export const connection: ConnectionArgs = {
     knownHosts: config.get("knownHosts"),
     sudo: config.getBoolean("sudo"),
 };
+
+/** Networks have IPv6 beside IPv4 (`pulumi config set ipv6 true`). */
+export const ipv6 = new pulumi.Config().getBoolean("ipv6");

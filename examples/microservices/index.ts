@@ -1,5 +1,5 @@
 import * as linuxnet from "pulumi-linuxnet";
-import { connection } from "./connection";
+import { connection, ipv6 } from "./connection";
 
 const host = new linuxnet.Host("host", { connection });
 
@@ -24,7 +24,7 @@ const tiers = [
 /** Every service listens on this port. */
 const port = 8080;
 
-const networks = tiers.map(({ name, subnet }) => new linuxnet.Network(name, { host, subnet }));
+const networks = tiers.map(({ name, subnet }) => new linuxnet.Network(name, { host, subnet, ipv6 }));
 
 const services = tiers.flatMap(({ services }, tier) =>
     services.map((name) => {

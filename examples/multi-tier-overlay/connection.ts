@@ -39,3 +39,6 @@ export function connectionOf(name: string): pulumi.Output<ConnectionArgs> {
         };
     });
 }
+
+/** Networks have IPv6 beside IPv4 (`pulumi config set ipv6 true`). */
+export const ipv6 = new pulumi.Config().getBoolean("ipv6");

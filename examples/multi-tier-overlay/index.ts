@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as linuxnet from "pulumi-linuxnet";
-import { connectionOf } from "./connection";
+import { connectionOf, ipv6 } from "./connection";
 
 const config = new pulumi.Config();
 const encryption = (config.get("encryption") ?? "ipsec") as linuxnet.Encryption;
@@ -90,7 +90,9 @@ export const namespaces = Object.fromEntries(services.map(({ name, sandbox }) =>
 /** A segment over all machines, on a port of its own: each is encrypted by itself. */
 function segment(name: string, number: number, args: Partial<linuxnet.OverlayNetworkArgs> = {}) {
     const envelope = { vni: number, port: 4800 + number, encryption, key };
-    return new linuxnet.OverlayNetwork(name, { hosts, subnet: `10.${number}.0.0/16`, ...envelope, ...args });
+    const ipv4Subnet = `10.${number}.0.0/16`;
+    const subnet = ipv6 ? [ipv4Subnet, `fd00:${number}::/48`] : ipv4Subnet;
+    return new linuxnet.OverlayNetwork(name, { hosts, subnet, ...envelope, ...args });
 }
 
 /** A sandbox on a host, and its endpoint on each of its segments. */

@@ -1,15 +1,15 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as linuxnet from "pulumi-linuxnet";
-import { connection } from "./connection";
+import { connection, ipv6 } from "./connection";
 
 const host = new linuxnet.Host("host", { connection });
 
 // Networks are closed to each other and to the outside: what is open is opened below.
 const networks = {
-    frontend: new linuxnet.Network("frontend", { host, subnet: "172.20.0.0/24" }),
-    backend: new linuxnet.Network("backend", { host, subnet: "172.21.0.0/24" }),
-    database: new linuxnet.Network("database", { host, subnet: "172.22.0.0/24", internal: true }),
-    monitoring: new linuxnet.Network("monitoring", { host, subnet: "172.23.0.0/24" }),
+    frontend: new linuxnet.Network("frontend", { host, ipv6, subnet: "172.20.0.0/24" }),
+    backend: new linuxnet.Network("backend", { host, ipv6, subnet: "172.21.0.0/24" }),
+    database: new linuxnet.Network("database", { host, ipv6, subnet: "172.22.0.0/24", internal: true }),
+    monitoring: new linuxnet.Network("monitoring", { host, ipv6, subnet: "172.23.0.0/24" }),
 };
 
 // Services: each in a sandbox of its own, on the networks it has to do with.

@@ -1,8 +1,8 @@
 import * as linuxnet from "pulumi-linuxnet";
-import { connection } from "./connection";
+import { connection, ipv6 } from "./connection";
 
 const host = new linuxnet.Host("host", { connection });
-const network = new linuxnet.Network("network", { host });
+const network = new linuxnet.Network("network", { host, ipv6 });
 const web = new linuxnet.Sandbox("web", { host });
 const http = new linuxnet.PortMapping("http", { target: web.connect(network), hostPort: 8080, targetPort: 80 });
 

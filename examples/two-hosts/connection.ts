@@ -36,3 +36,6 @@ function connect(host: HostConfig | undefined): ConnectionArgs {
         ...host,
     };
 }
+
+/** Networks have IPv6 beside IPv4 (`pulumi config set ipv6 true`). */
+export const ipv6 = new pulumi.Config().getBoolean("ipv6");

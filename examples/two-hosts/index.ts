@@ -1,11 +1,12 @@
 import * as linuxnet from "pulumi-linuxnet";
-import { connections } from "./connection";
+import { connections, ipv6 } from "./connection";
 
 const west = new linuxnet.Host("west", { connection: connections.west });
 const east = new linuxnet.Host("east", { connection: connections.east });
 
 // One segment over both hosts: each has a range of the subnet, a bridge, and a VXLAN tunnel to the other.
-const shared = new linuxnet.OverlayNetwork("shared", { hosts: [west, east], subnet: "10.90.0.0/16", vni: 90 });
+const subnet = ipv6 ? ["10.90.0.0/16", "fd00:90::/48"] : "10.90.0.0/16";
+const shared = new linuxnet.OverlayNetwork("shared", { hosts: [west, east], subnet, vni: 90 });
 
 const web = new linuxnet.Sandbox("web", { host: west });
 const worker = new linuxnet.Sandbox("worker", { host: east });

@@ -14,9 +14,16 @@ import { addressOrCidr, adopt, known, labels, later, many, ref, shape } from "./
 const keyword = z.literal(["any", "host", "internal", "external"]);
 const peerRef = farRef("endpoint", "sandbox", "network");
 const peer = z.union([peerRef, segmentRef, keyword, addressOrCidr], {
-    error: () =>
+    error: ({ input }) =>
+        problemOfAddress(input) ??
         'an Endpoint, Sandbox or Network, an address or CIDR, "any", "host", "internal" or "external" is expected',
 });
+
+/** Why a text that is meant as an address, or a network, is none. */
+function problemOfAddress(input: unknown): string | undefined {
+    const isMeant = typeof input === "string" && /^[0-9a-f]*[.:][0-9a-f.:/]*(%.*)?$/i.test(input);
+    return isMeant ? addressOrCidr.safeParse(input).error?.issues[0]?.message : undefined;
+}
 
 const protocol = z.union(
     [

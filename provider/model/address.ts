@@ -22,7 +22,12 @@ const dottedQuad = new RegExp(`^${octet}\\.${octet}\\.${octet}\\.${octet}$`);
  */
 export function parseIpv4(text: string): number {
     const octets = dottedQuad.exec(text);
-    if (octets === null) throw new Error(`"${text}" is not an IPv4 address such as 172.20.0.10`);
+    if (octets === null) {
+        const decimal = text.replace(/(?<!\d)0+(?=\d)/g, "");
+        if (decimal !== text && dottedQuad.test(decimal))
+            throw new Error(`"${text}" has leading zeros, which some programs read as octal; write ${decimal}`);
+        throw new Error(`"${text}" is not an IPv4 address such as 172.20.0.10`);
+    }
     return octets.slice(1).reduce((value, each) => value * 256 + Number(each), 0);
 }
 

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { Knocker } from "../../demo/matrix.js";
 import { createStack, type Stack } from "../../demo/stack.js";
 import { describeWay, type Way } from "../../demo/way.js";
 import type { LabHost } from "../../lab/index.js";
@@ -32,7 +33,10 @@ export async function upTwice<Outputs>(stack: Stack): Promise<Outputs> {
 }
 
 /** The stack configuration `linuxnet:hosts` of programs for several hosts; keys go into the stack's folder. */
-export function configureHosts(hosts: Readonly<Record<string, LabHost>>) {
+export function configureHosts(
+    hosts: Readonly<Record<string, LabHost>>,
+    config: Readonly<Record<string, string>> = {},
+) {
     return (folder: string): Record<string, string> => {
         const entries = Object.entries(hosts).flatMap(([name, { connection }]) => {
             const keyFile = join(folder, `${name}.key`);
@@ -43,10 +47,48 @@ export function configureHosts(hosts: Readonly<Record<string, LabHost>>) {
                 [`linuxnet:hosts.${name}.privateKeyFile`, keyFile],
             ];
         });
-        return Object.fromEntries(entries);
+        return { ...Object.fromEntries(entries), ...config };
     };
 }
 
 export function inWords(ways: readonly Way[]): string[] {
     return ways.map(describeWay).sort();
+}
+
+/** The ways, and the same ones over IPv6. */
+export function inBothFamilies(ways: readonly Way[]): Way[] {
+    return ways.flatMap((way) => [way, { ...way, by: `${way.by} over IPv6` }]);
+}
+
+/** Everybody tries each door in IPv6 too: at the address that the interface with the door's address has beside it. */
+export async function withIpv6(knockers: readonly Knocker[]): Promise<Knocker[]> {
+    const beside = await pairAddresses(knockers);
+    return knockers.map((knocker) => ({
+        ...knocker,
+        doors: knocker.doors.flatMap((door) => {
+            const address = beside.get(door.address);
+            if (address === undefined) throw new Error(`Nobody with ${door.address} has an IPv6 address beside it.`);
+            return [door, { ...door, address, by: `${door.by} over IPv6` }];
+        }),
+    }));
+}
+
+/** From an IPv4 address to the IPv6 address of the same interface, as the kernel shows them. */
+async function pairAddresses(knockers: readonly Knocker[]): Promise<Map<string, string>> {
+    const pairs = new Map<string, string>();
+    for (const machine of new Set(knockers.map((knocker) => knocker.machine))) {
+        const own = knockers.filter((knocker) => knocker.machine === machine);
+        const commands = own.map(
+            ({ namespace }) => `ip ${namespace === undefined ? "" : `-n ${namespace} `}-json address`,
+        );
+        for (const line of (await machine.run(commands.join("\n"))).trim().split("\n")) {
+            const links: { addr_info?: { family: string; scope: string; local: string }[] }[] = JSON.parse(line);
+            for (const { addr_info = [] } of links) {
+                const global = addr_info.find(({ family, scope }) => family === "inet6" && scope === "global");
+                const [four] = addr_info.filter(({ family }) => family === "inet");
+                if (four !== undefined && global !== undefined) pairs.set(four.local, global.local);
+            }
+        }
+    }
+    return pairs;
 }

@@ -12,7 +12,16 @@ import { quoteWord } from "../../demo/runtime.js";
 import { startServers } from "../../demo/servers.js";
 import type { Way } from "../../demo/way.js";
 import { createLab, snapshotHost } from "../../lab/index.js";
-import { configureHosts, examples, inWords, repository, upTwice, withStack } from "./example-stack.js";
+import {
+    configureHosts,
+    examples,
+    inBothFamilies,
+    inWords,
+    repository,
+    upTwice,
+    withIpv6,
+    withStack,
+} from "./example-stack.js";
 import { scan, tcpPorts } from "./scan.js";
 
 type Addresses = Readonly<Record<string, string>>;
@@ -30,15 +39,21 @@ describe("examples", () => {
         },
     );
 
-    test("quickstart: what listens in the sandbox answers on the host's port", async () => {
+    test("quickstart: what listens in the sandbox answers on the host's port, over IPv6 too when it is switched on", async () => {
         await using place = await makeThrowawayHost();
         const before = await place.snapshot();
         await withStack("quickstart", place.configure, async (stack) => {
             const { run, port } = await upTwice<{ run: string; port: number }>(stack);
             const namespaces = { web: run.replace("ip netns exec ", "") };
+            const ask = (address: string) =>
+                place.outside.run(`curl -sS --max-time 5 http://${address}:${port}/ 2>&1 || :`);
             await using _servers = await startServers(place.host, namespaces, { web: [80] });
-            const page = await place.outside.run(`curl -sS --max-time 5 http://${place.address}:${port}/`);
-            expect(page).toMatch(/^This is web on port 80/);
+            expect(await ask(place.address)).toMatch(/^This is web on port 80/);
+            expect(await ask(`[${place.ipv6Address}]`)).toMatch(/Couldn't connect|refused/);
+            await stack.configure({ "linuxnet-quickstart:ipv6": "true" });
+            await upTwice(stack);
+            for (const address of [place.address, `[${place.ipv6Address}]`])
+                expect(await ask(address)).toMatch(/^This is web on port 80/);
         });
         expect(await place.snapshot()).toEqual(before);
     });
@@ -46,15 +61,17 @@ describe("examples", () => {
     test("production: everybody reaches what is intended, and nothing else", async () => {
         await using place = await makeThrowawayHost();
         const before = await place.snapshot();
-        await withStack(".", place.configure, async (stack) => {
+        const dualStack = (folder: string) => ({ ...place.configure(folder), "linuxnet-production:ipv6": "true" });
+        await withStack(".", dualStack, async (stack) => {
             const outputs = await upTwice<LayoutOutputs>(stack);
             await using _servers = await startServers(place.host, outputs.namespaces, listeningPorts);
-            const knockers = listKnockers(place, outputs);
-            expect(inWords(await observeWays(knockers))).toEqual(inWords(layoutWays));
+            const knockers = await withIpv6(listKnockers(place, outputs));
+            expect(inWords(await observeWays(knockers))).toEqual(inWords(inBothFamilies(layoutWays)));
             await expectPublishedOnly(place, outputs);
 
-            // The same program with one rule less shows exactly that.
+            // The same program with one rule less, and IPv4 alone as it is by itself, shows exactly that.
             using program = copyWithout("production", "allow(apiClients, 5432), ");
+            await stack.configure({ "linuxnet-production:ipv6": "false" });
             await stack.up({ program: program.folder });
             const isLost = ({ from, to }: Way) => from.startsWith("api-") && to === "db:5432";
             const left = layoutWays.filter((way) => !isLost(way));
@@ -68,7 +85,8 @@ describe("examples", () => {
         await using lab = await createLab({ hosts: 2 });
         const [west, east] = lab.hosts;
         const before = await Promise.all(lab.hosts.map(snapshotHost));
-        await withStack("two-hosts", configureHosts({ west, east }), async (stack) => {
+        const config = { "linuxnet-two-hosts:ipv6": "true" };
+        await withStack("two-hosts", configureHosts({ west, east }, config), async (stack) => {
             const { addresses, namespaces } = await upTwice<{ addresses: Addresses; namespaces: Addresses }>(stack);
             const [onWest, onEast] = [labMachine(west), labMachine(east)];
             const machines: Record<string, Machine> = { web: onWest, worker: onEast, queue: onEast };
@@ -95,7 +113,9 @@ describe("examples", () => {
                 ...pairs.filter(({ from, to }) => to !== `${from}:80`),
                 { from: "outside", to: "west:8080", by: "published" },
             ];
-            expect(inWords(await observeWays([...sandboxes, client]))).toEqual(inWords(expected));
+            const hosts = [onWest, onEast].map((machine, i): Knocker => ({ name: `host ${i}`, machine, doors: [] }));
+            const observed = await observeWays(await withIpv6([...sandboxes, ...hosts, client]));
+            expect(inWords(observed)).toEqual(inWords(inBothFamilies(expected)));
         });
         expect(await Promise.all(lab.hosts.map(snapshotHost))).toEqual(before);
     });
@@ -118,7 +138,8 @@ describe("examples", () => {
         // Outside tries the services' own addresses too.
         await outside.run(`ip route add 10.40.0.0/16 via ${address}`);
         const before = await place.snapshot();
-        await withStack("microservices", place.configure, async (stack) => {
+        const dualStack = (folder: string) => ({ ...place.configure(folder), "linuxnet-microservices:ipv6": "true" });
+        await withStack("microservices", dualStack, async (stack) => {
             const { addresses, namespaces } = await upTwice<{ addresses: Addresses; namespaces: Addresses }>(stack);
             expect(Object.keys(namespaces).sort()).toEqual([...all].sort());
             const ports = Object.fromEntries(all.map((name) => [name, [8080]]));
@@ -127,12 +148,13 @@ describe("examples", () => {
             const published = { to: "host:8080", by: "published", address, port: 8080 };
             const doors = [...listDoors(ports, byTier), published];
             const sandboxes = all.map((name): Knocker => ({ name, machine: host, namespace: namespaces[name], doors }));
-            const observed = await observeWays([
+            const knockers = [
                 ...sandboxes,
                 { name: "host", machine: host, doors },
                 { name: "outside", machine: outside, doors },
-            ]);
-            expect(inWords(observed)).toEqual(inWords(expected));
+            ];
+            const observed = await observeWays(await withIpv6(knockers));
+            expect(inWords(observed)).toEqual(inWords(inBothFamilies(expected)));
         });
         expect(await place.snapshot()).toEqual(before);
     });

@@ -4,7 +4,7 @@ import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
 import { startServers } from "../../demo/servers.js";
 import type { Way } from "../../demo/way.js";
 import { type Lab, snapshotHost } from "../../lab/index.js";
-import { configureHosts, inWords, upTwice, withStack } from "./example-stack.js";
+import { configureHosts, inBothFamilies, inWords, upTwice, withIpv6, withStack } from "./example-stack.js";
 
 // What examples/multi-tier-overlay is meant to be is written by hand: nothing is computed from the program's policies or by
 // the provider.
@@ -72,7 +72,8 @@ interface Outputs {
 }
 
 /**
- * Brings the example up on a lab's hosts: all sandboxes, the hosts and a machine outside try everything, a page is fetched
+ * Brings the example up in dual stack on a lab's hosts: all sandboxes, the hosts and a machine outside try everything over
+ * both families, a page is fetched
  * through a port of a host that does not run the web server, and destroy leaves the hosts as they were.
  * @param config stack configuration that says how the hosts' traffic is encrypted
  */
@@ -81,8 +82,9 @@ export async function expectTiers(lab: Lab<3>, config: Readonly<Record<string, s
     const client = lab.client();
     // The one outside has routes to the sandboxes, as an attacker on the underlay would.
     await client.exec(["ip", "route", "add", "10.20.0.0/14", "via", edge.address]);
+    await client.exec(["ip", "route", "add", "fd00::/8", "via", edge.ipv6Address]);
     const before = await Promise.all(lab.hosts.map(snapshotHost));
-    const configure = (folder: string) => ({ ...configureHosts({ edge, app, data })(folder), ...config });
+    const configure = configureHosts({ edge, app, data }, { ...config, "linuxnet-multi-tier-overlay:ipv6": "true" });
     await withStack("multi-tier-overlay", configure, async (stack) => {
         const { addresses, namespaces } = await upTwice<Outputs>(stack);
         const machines = { edge: labMachine(edge), app: labMachine(app), data: labMachine(data) };
@@ -102,7 +104,7 @@ export async function expectTiers(lab: Lab<3>, config: Readonly<Record<string, s
             ...Object.entries(machines).map(([name, machine]) => ({ name, machine, doors })),
             { name: "outside", machine: labMachine(client), doors },
         ];
-        expect(inWords(await observeWays(knockers))).toEqual(inWords(expectedWays));
+        expect(inWords(await observeWays(await withIpv6(knockers)))).toEqual(inWords(inBothFamilies(expectedWays)));
         const page = await client.exec(["curl", "-sS", "--max-time", "5", `http://${edge.address}/`]);
         expect(page.stdout).toMatch(/^This is nginx on port 80/);
         for (const each of servers) await each[Symbol.asyncDispose]();

@@ -32,11 +32,19 @@ test.each([
 });
 
 test.each([
+    ["172.20.0.010", "172.20.0.10"],
+    ["00.0.0.1", "0.0.0.1"],
+    ["010.00.00.01", "10.0.0.1"],
+])("address: refuses %s, which is read in two ways", (text, decimal) => {
+    const message = `"${text}" has leading zeros, which some programs read as octal; write ${decimal}`;
+    expect(() => parseIpv4(text)).toThrow(new Error(message));
+});
+
+test.each([
     [""],
     ["172.20.0"],
     ["172.20.0.256"],
     ["172.20.0.1.1"],
-    ["172.20.0.010"],
     ["0x7f.0.0.1"],
     ["172.20.0.1/24"],
     [" 172.20.0.1"],

@@ -651,7 +651,11 @@ test.each([
         'ingress[0].action: "allow", "drop" or "reject" is expected (got "accept").',
     ],
     ["firewall-policy", rule({ from: "office" }), `ingress[0].from[0]: ${peers} (got "office").`],
-    ["firewall-policy", rule({ from: ["any", "fd00::1/8"] }), `ingress[0].from[1]: ${peers} (got "fd00::1/8").`],
+    [
+        "firewall-policy",
+        rule({ from: ["any", "fd00::1/8"] }),
+        'ingress[0].from[1]: "fd00::1/8" has bits set behind its prefix; the network is fd00::/8.',
+    ],
     [
         "firewall-policy",
         rule({ from: host }),
