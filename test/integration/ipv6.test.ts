@@ -139,6 +139,35 @@ test("ipv6: an address is usable as soon as its endpoint is there", async () => 
     expect((await run(web.place, switches)).split("\n")).toEqual(["0", "0", "1"]);
 });
 
+test("ipv6: fifty endpoints send no duplicate address detection, and nobody offers a router", async () => {
+    await using stack = await openStack(bed.host);
+    const both = await stack.network("both", { subnet: subnets.front });
+    const six = await stack.network("six", { ipv4: false });
+    // All frames on all ports, before any of them is dropped, and what the host itself sends.
+    const counted = ["ip6 saddr ::", "icmpv6 type nd-router-advert", "ether type ip6"];
+    const chain = (hook: string) =>
+        `chain ${hook} { type filter hook ${hook} priority -400; ${counted.map((match) => `${match} counter;`).join(" ")} };`;
+    await bed.host.exec(`nft 'table bridge watch { ${chain("prerouting")} ${chain("output")} }'`);
+    try {
+        const names = Array.from({ length: 50 }, (_, i) => `n${i}`);
+        const all = await Promise.all(names.map((name, i) => stack.join(name, i % 2 === 0 ? both : six)));
+        const tentative = all.map(({ sandbox }) => `ip -n ${sandbox.outs.name} -6 -oneline address show tentative`);
+        expect((await bed.host.exec(tentative.join("; "))).stdout).toBe("");
+        // Used at once, so frames are seen to be counted.
+        const [first, , third] = all;
+        if (first === undefined || third === undefined) throw new Error("There are fifty.");
+        await expectAnswers(first.place, { [`icmp ${address6(third)}`]: "reply" });
+        const { nftables } = JSON.parse((await bed.host.exec("nft -j list table bridge watch")).stdout);
+        const packets = nftables.flatMap(({ rule }: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
+            (rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
+        );
+        expect(packets).toEqual([0, 0, expect.any(Number), 0, 0, expect.any(Number)]);
+        expect(packets[2]).toBeGreaterThan(0);
+    } finally {
+        await bed.host.exec("nft delete table bridge watch");
+    }
+});
+
 test("ipv6: replies leave by the endpoint that the request came in by, the rest by gatewayPriority", async () => {
     await using stack = await openStack(bed.host);
     const front = await stack.network("front", { subnet: subnets.front, masquerade: false });
