@@ -174,10 +174,17 @@ export const writeNetnsFiles = `write_netns_files() {
         function cut(path) { shorter[size] = shorter[size] " " path }
         # Not by awk itself, which cannot write into a file that is there.
         function begin() { printf "printf %%s \\047" }
-        function end(how, path) { print "\\047 " how path " || return 1" }
+        function end(how, path) { print "\\047 " how path " || return 1"; written[++files] = path }
         $1 == "L" { line[++lines] = substr($0, 3); next }
         { want($2, $4); read_old($3); if ($2 == "merge") merge($3); else write($3) }
-        END { for (size in shorter) print "truncate -s " size shorter[size] " || return 1" }
+        END {
+            for (size in shorter) print "truncate -s " size shorter[size] " || return 1"
+            # A power cut must not leave them empty; as with the manifest, many are brought to the disk at once.
+            if (!files) exit
+            if (files > 32) { printf "sync -f"; files = 1 } else printf "sync"
+            for (i = 1; i <= files; i++) printf " %s", written[i]
+            print " || return 1"
+        }
     ') || return 1
     eval "$t"
 }
