@@ -11,9 +11,12 @@ export interface Machine {
     start(commands: readonly string[]): Promise<Started>;
 }
 
+/** An emulated processor starts a few interpreters in half of it. */
+const startTimeoutMs = 60_000;
+
 /** Running commands. */
 export interface Started extends AsyncDisposable {
-    /** Resolves as soon as its output matches; throws when it ends before, or after 10 seconds. */
+    /** Resolves as soon as its output matches; throws when it ends before, or after a minute. */
     waitFor(expected: RegExp): Promise<unknown>;
 }
 
@@ -22,13 +25,19 @@ export function renderAll(commands: readonly string[], end = "wait"): string {
     return [...commands.map((command) => `${command} &\npids="$pids $!"`), end].join("\n");
 }
 
-/** A machine of a lab. */
-export function labMachine(machine: LabMachine): Machine {
+/**
+ * A machine of a lab.
+ * @param runtime of its programs; a virtual machine has no memory for many processes of Node
+ */
+export function labMachine(machine: LabMachine, runtime = nodeRuntime): Machine {
     return {
-        runtime: nodeRuntime,
+        runtime,
         // A scan of all ports takes its time on a busy machine.
         run: async (script) => (await machine.exec(script, { timeoutMs: 240_000 })).stdout,
-        start: (commands) => machine.spawn(renderAll(commands)),
+        start: async (commands) => {
+            const started = await machine.spawn(renderAll(commands));
+            return { ...started, waitFor: (expected) => started.waitFor(expected, startTimeoutMs) };
+        },
     };
 }
 
@@ -88,7 +97,7 @@ function waitFor(text: NodeJS.ReadableStream, expected: RegExp): Promise<void> {
     return new Promise((resolve, reject) => {
         let output = "";
         const fail = (why: string) => reject(new Error(`${why}:\n${output}`));
-        const timer = setTimeout(fail, 10_000, `nothing like ${expected} within 10 s`);
+        const timer = setTimeout(fail, startTimeoutMs, `nothing like ${expected} within ${startTimeoutMs / 1000} s`);
         text.on("data", (chunk: Buffer) => {
             output += chunk.toString();
             if (expected.test(output)) resolve();

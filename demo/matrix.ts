@@ -23,7 +23,7 @@ export interface Knocker {
 }
 
 /** A lost SYN is sent again after one second. */
-const timeoutMs = 1_500;
+const knockTimeoutMs = 1_500;
 
 /** The doors of services at every address they have. */
 export function listDoors(
@@ -37,13 +37,18 @@ export function listDoors(
     );
 }
 
-/** Everybody knocks at all doors at once: one process for each, one script for each machine. Nobody knocks at his own. */
-export async function observeWays(knockers: readonly Knocker[]): Promise<Way[]> {
+/**
+ * Everybody knocks at all doors at once: one process for each, one script for each machine. Nobody knocks at his own.
+ * @param timeoutMs after which a door that does not answer is closed
+ */
+export async function observeWays(knockers: readonly Knocker[], timeoutMs = knockTimeoutMs): Promise<Way[]> {
     const machines = [...new Set(knockers.map(({ machine }) => machine))];
     const ways = await Promise.all(
         machines.map(async (machine) => {
             const own = knockers.filter((knocker) => knocker.machine === machine);
-            const lines = (await machine.run(renderAll(own.map(renderKnocker)))).split("\n");
+            const lines = (await machine.run(renderAll(own.map((knocker) => renderKnocker(knocker, timeoutMs))))).split(
+                "\n",
+            );
             return own.flatMap((knocker) => readAnswer(knocker, lines));
         }),
     );
@@ -59,7 +64,7 @@ function doorsOf({ name, doors }: Knocker): Door[] {
     return doors.filter(({ to, by }) => by.startsWith("published") || !to.startsWith(`${name}:`));
 }
 
-function renderKnocker(knocker: Knocker): string {
+function renderKnocker(knocker: Knocker, timeoutMs: number): string {
     const doors = doorsOf(knocker).map(({ address, port }) => [address, port]);
     const inside = knocker.namespace === undefined ? "" : `ip netns exec ${knocker.namespace} `;
     return inside + renderCall(knocker.machine.runtime, "knock", { from: knocker.name, doors, timeoutMs });

@@ -18,12 +18,15 @@ export interface Stack {
     /** @throws when the host is not what the state says */
     refreshNothing(options?: RunOptions): Promise<void>;
     destroy(options?: RunOptions): Promise<void>;
-    /** Lays further values over the stack's configuration. */
-    configure(values: Readonly<Record<string, string>>): Promise<void>;
+    /** Changes its configuration; what is not named stays. */
+    configure(values: Readonly<Record<string, ConfigValue>>): Promise<void>;
     /** Forgets the stack; what it still has is not destroyed. */
     remove(): void;
     outputs(): Promise<unknown>;
 }
+
+/** A plain text, or one that is kept encrypted. */
+export type ConfigValue = string | { readonly secret: string };
 
 export interface RunOptions {
     /** Is given what the engine prints. */
@@ -40,7 +43,7 @@ export interface RunOptions {
  */
 export async function createStack(
     program: string,
-    configure: (folder: string) => Readonly<Record<string, string>>,
+    configure: (folder: string) => Readonly<Record<string, ConfigValue>>,
 ): Promise<Stack> {
     const folder = mkdtempSync(join(tmpdir(), "linuxnet-demo-"));
     const [state, home] = [join(folder, "state"), join(folder, "home")];
@@ -58,13 +61,17 @@ export async function createStack(
     writeFileSync(join(folder, "environment"), exports.join(""));
 
     const { command: pulumiCommand } = await findPulumi();
-    const pulumi = async (cwd: string, args: readonly string[], { onLine, signal }: RunOptions = {}) => {
+    const pulumi = async (
+        cwd: string,
+        args: readonly string[],
+        { onLine, signal, input }: RunOptions & { readonly input?: string } = {},
+    ) => {
         signal?.throwIfAborted();
         // Detached: Ctrl-C in a terminal comes to this program alone, which decides what it means.
         const child = execa(pulumiCommand, [...args, "--stack=demo", "--non-interactive", "--color=never"], {
             cwd,
             env: environment,
-            stdin: "ignore",
+            ...(input === undefined ? { stdin: "ignore" } : { input }),
             all: true,
             detached: true,
             reject: false,
@@ -82,15 +89,20 @@ export async function createStack(
     const run = async (args: readonly string[], options?: RunOptions) => {
         await pulumi(options?.program ?? program, [...args, configFile], options);
     };
-    const setAll = async (values: Readonly<Record<string, string>>) => {
-        const words = Object.entries(values).flatMap(([key, value]) => ["--plaintext", `${key}=${value}`]);
-        await pulumi(folder, ["config", "set-all", "--path", ...words]);
+    const setConfig: Stack["configure"] = async (values) => {
+        const plain: string[] = [];
+        for (const [key, value] of Object.entries(values)) {
+            if (typeof value === "string") plain.push("--plaintext", `${key}=${value}`);
+            // Through a pipe: everybody on this machine sees what a process is given as an argument.
+            else await pulumi(folder, ["config", "set", "--secret", "--path", key], { input: value.secret });
+        }
+        if (plain.length > 0) await pulumi(folder, ["config", "set-all", "--path", ...plain]);
     };
     try {
         // `stack init` writes the stack's file beside Pulumi.yaml, where a user may have one of that name: not there.
         copyFileSync(join(program, "Pulumi.yaml"), join(folder, "Pulumi.yaml"));
         await pulumi(folder, ["stack", "init", "--no-select"]);
-        await setAll(configure(folder));
+        await setConfig(configure(folder));
     } catch (error) {
         rmSync(folder, { recursive: true, force: true });
         throw error;
@@ -107,7 +119,7 @@ export async function createStack(
         previewNothing: (options) => run(["preview", "--expect-no-changes"], options),
         refreshNothing: (options) => run(["refresh", ...now, "--expect-no-changes"], options),
         destroy: (options) => run(["destroy", ...now], options),
-        configure: setAll,
+        configure: setConfig,
         remove: () => rmSync(folder, { recursive: true, force: true }),
         outputs: async () => JSON.parse(await pulumi(folder, ["stack", "output", "--json"])),
     };

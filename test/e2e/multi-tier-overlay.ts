@@ -1,7 +1,9 @@
 import { expect } from "vitest";
 import { labMachine } from "../../demo/machine.js";
 import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
+import type { Runtime } from "../../demo/runtime.js";
 import { startServers } from "../../demo/servers.js";
+import type { ConfigValue, Stack } from "../../demo/stack.js";
 import type { Way } from "../../demo/way.js";
 import { type Lab, snapshotHost } from "../../lab/index.js";
 import { configureHosts, inBothFamilies, inWords, upTwice, withIpv6, withStack } from "./example-stack.js";
@@ -71,43 +73,75 @@ interface Outputs {
     readonly namespaces: Readonly<Record<string, string>>;
 }
 
+/** What the example is brought to, one after the other. */
+export interface Phase {
+    /** Stack configuration: how the hosts' traffic is encrypted, and whether there is IPv6 too. */
+    readonly config: Readonly<Record<string, ConfigValue>>;
+    /** Once everything is as expected. */
+    readonly look?: (stack: Stack) => Promise<void>;
+}
+
+/** How machines are asked that are not as fast as this one. */
+export interface Pace {
+    readonly runtime?: Runtime;
+    readonly knockTimeoutMs?: number;
+}
+
 /**
- * Brings the example up in dual stack on a lab's hosts: all sandboxes, the hosts and a machine outside try everything over
- * both families, a page is fetched
- * through a port of a host that does not run the web server, and destroy leaves the hosts as they were.
- * @param config stack configuration that says how the hosts' traffic is encrypted
+ * Brings the example up on a lab's hosts: all sandboxes, the hosts and a machine outside try everything (over both families
+ * where the configuration says `ipv6`), a page is fetched through a port of a host that does not run the web server, and
+ * destroy leaves the hosts as they were.
  */
-export async function expectTiers(lab: Lab<3>, config: Readonly<Record<string, string>>): Promise<void> {
+export async function expectTiers(lab: Lab<3>, phases: readonly Phase[], pace: Pace = {}): Promise<void> {
     const [edge, app, data] = lab.hosts;
-    const client = lab.client();
     // The one outside has routes to the sandboxes, as an attacker on the underlay would.
-    await client.exec(["ip", "route", "add", "10.20.0.0/14", "via", edge.address]);
-    await client.exec(["ip", "route", "add", "fd00::/8", "via", edge.ipv6Address]);
+    await lab.client().exec(["ip", "route", "add", "10.20.0.0/14", "via", edge.address]);
+    await lab.client().exec(["ip", "route", "add", "fd00::/8", "via", edge.ipv6Address]);
     const before = await Promise.all(lab.hosts.map(snapshotHost));
-    const configure = configureHosts({ edge, app, data }, { ...config, "linuxnet-multi-tier-overlay:ipv6": "true" });
-    await withStack("multi-tier-overlay", configure, async (stack) => {
-        const { addresses, namespaces } = await upTwice<Outputs>(stack);
-        const machines = { edge: labMachine(edge), app: labMachine(app), data: labMachine(data) };
-        const published = [80, 3000].map((port) => {
-            return { to: `edge:${port}`, by: "published", address: edge.address, port };
-        });
-        const doors = [...listDoors(listeningPorts, addresses), ...published];
-        const starting = Object.entries(machines).map(([name, machine]) => {
-            const own = Object.entries(listeningPorts).filter(([service]) => machineOf[service] === name);
-            return startServers(machine, namespaces, Object.fromEntries(own));
-        });
-        const servers = await Promise.all(starting);
-        const knockers: Knocker[] = [
-            ...Object.entries(machineOf).map(([name, on]) => {
-                return { name, machine: machines[on], namespace: namespaces[name], doors };
-            }),
-            ...Object.entries(machines).map(([name, machine]) => ({ name, machine, doors })),
-            { name: "outside", machine: labMachine(client), doors },
-        ];
-        expect(inWords(await observeWays(await withIpv6(knockers)))).toEqual(inWords(inBothFamilies(expectedWays)));
-        const page = await client.exec(["curl", "-sS", "--max-time", "5", `http://${edge.address}/`]);
-        expect(page.stdout).toMatch(/^This is nginx on port 80/);
-        for (const each of servers) await each[Symbol.asyncDispose]();
+    await withStack("multi-tier-overlay", configureHosts({ edge, app, data }), async (stack) => {
+        for (const { config, look } of phases) {
+            await stack.configure(config);
+            const isDualStack = config["linuxnet-multi-tier-overlay:ipv6"] === "true";
+            await expectLayout(lab, await upTwice<Outputs>(stack), { ...pace, isDualStack });
+            await look?.(stack);
+        }
     });
     expect(await Promise.all(lab.hosts.map(snapshotHost))).toEqual(before);
+}
+
+async function expectLayout(
+    lab: Lab<3>,
+    { addresses, namespaces }: Outputs,
+    { runtime, knockTimeoutMs, isDualStack }: Pace & { readonly isDualStack: boolean },
+) {
+    const [edge, app, data] = lab.hosts;
+    const client = lab.client();
+    const machines = {
+        edge: labMachine(edge, runtime),
+        app: labMachine(app, runtime),
+        data: labMachine(data, runtime),
+    };
+    const published = [80, 3000].map((port) => {
+        return { to: `edge:${port}`, by: "published", address: edge.address, port };
+    });
+    const doors = [...listDoors(listeningPorts, addresses), ...published];
+    const starting = Object.entries(machines).map(([name, machine]) => {
+        const own = Object.entries(listeningPorts).filter(([service]) => machineOf[service] === name);
+        return startServers(machine, namespaces, Object.fromEntries(own));
+    });
+    const servers = await Promise.all(starting);
+    const knockers: Knocker[] = [
+        ...Object.entries(machineOf).map(([name, on]) => {
+            return { name, machine: machines[on], namespace: namespaces[name], doors };
+        }),
+        ...Object.entries(machines).map(([name, machine]) => ({ name, machine, doors })),
+        { name: "outside", machine: labMachine(client), doors },
+    ];
+    const [asking, expected] = isDualStack
+        ? [await withIpv6(knockers), inBothFamilies(expectedWays)]
+        : [knockers, expectedWays];
+    expect(inWords(await observeWays(asking, knockTimeoutMs))).toEqual(inWords(expected));
+    const page = await client.exec(["curl", "-sS", "--max-time", "30", `http://${edge.address}/`]);
+    expect(page.stdout).toMatch(/^This is nginx on port 80/);
+    for (const each of servers) await each[Symbol.asyncDispose]();
 }

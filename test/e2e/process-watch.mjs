@@ -1,5 +1,5 @@
 // Looks for texts in the arguments and environments of all processes, again and again, until its input ends.
-// The texts come as the first line of its input, a JSON array, and its answer leaves as one JSON line.
+// They come as the first line of its input, `{ "texts": [], "pauseMs": 1 }`, and its answer leaves as one JSON line.
 import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,8 +19,8 @@ let isOver = false;
 lines.once("close", () => {
     isOver = true;
 });
-/** @type {string[]} */
-const texts = JSON.parse(await new Promise((resolve) => lines.once("line", resolve)));
+/** @type {{ texts: string[], pauseMs: number }} */
+const { texts, pauseMs } = JSON.parse(await new Promise((resolve) => lines.once("line", resolve)));
 const found = new Set();
 const seen = new Map();
 const programs = new Set();
@@ -41,6 +41,6 @@ while (!isOver) {
             if (environment.includes(text)) found.add(`environment: ${text}`);
         }
     }
-    await sleep(1);
+    await sleep(pauseMs);
 }
 process.stdout.write(`${JSON.stringify({ found: [...found].sort(), passes, programs: [...programs].sort() })}\n`);

@@ -10,10 +10,13 @@ export interface Watched {
     readonly programs: readonly string[];
 }
 
-/** Looks for texts in /proc/<pid>/cmdline and environ of all processes until told to stop. */
-export async function watchProcesses(texts: readonly string[]): Promise<{ stop(): Promise<Watched> }> {
+/**
+ * Looks for texts in /proc/<pid>/cmdline and environ of all processes until told to stop.
+ * @param pauseMs between two looks, which take a processor as good as whole without
+ */
+export async function watchProcesses(texts: readonly string[], pauseMs = 1): Promise<{ stop(): Promise<Watched> }> {
     const child = execa(process.execPath, [join(__dirname, "process-watch.mjs")], { stdin: "pipe" });
-    child.stdin.write(`${JSON.stringify(texts)}\n`);
+    child.stdin.write(`${JSON.stringify({ texts, pauseMs })}\n`);
     await new Promise<void>((resolve) => child.stdout.once("data", () => resolve()));
     return {
         async stop() {

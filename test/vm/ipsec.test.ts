@@ -4,6 +4,7 @@ import { openStack, reconnect, type Stack } from "../integration/driver.js";
 import { echo, startFlow } from "../integration/flow.js";
 import { ask, inside, run } from "../integration/traffic.js";
 import { watchUnderlay } from "../integration/underlay-watch.js";
+import { filesWith, watchGuest } from "./secret-watch.js";
 
 const segment = "172.25.0.0/24";
 const ranges = ["172.25.0.0/25", "172.25.0.128/25"] as const;
@@ -56,49 +57,6 @@ const layTunnel = (end: End, other: End, own: 0 | 1, key: string | string[]) =>
     end.stack.overlayTunnel("mesh", {
         ...{ network: end.network, vni: 42, peers: peersOf(other, own), encryption: "ipsec", key },
     });
-
-/** Looks at the arguments and the environment of all processes, for as long as it lives, for lines that it reads. */
-const watcher = `import glob, signal, sys
-words = [line.strip().encode() for line in sys.stdin if line.strip()]
-found = set()
-def end(*_):
-    print(",".join(sorted(word.decode() for word in found)), flush=True)
-    sys.exit()
-signal.signal(signal.SIGTERM, end)
-open("/tmp/watcher.ready", "w").close()
-while True:
-    for path in glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ"):
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError:
-            continue
-        found.update(word for word in words if word in data)
-`;
-
-async function watchProcesses(machine: LabHost, words: readonly string[]) {
-    await machine.exec("cat >/tmp/watcher.py", { stdin: watcher });
-    const start = "python3 /tmp/watcher.py <&3 3<&- >/tmp/watcher.out 2>&1 & echo $!";
-    const { stdout: pid } = await machine.exec(
-        `cat >/tmp/watcher.in; exec 3</tmp/watcher.in; rm /tmp/watcher.in; ${start}`,
-        { stdin: `${words.join("\n")}\n` },
-    );
-    await machine.exec("until [ -e /tmp/watcher.ready ]; do sleep 0.1; done");
-    return async () => {
-        const { stdout } = await machine.exec(
-            `kill -TERM ${pid}; until [ -s /tmp/watcher.out ]; do sleep 0.1; done; cat /tmp/watcher.out; rm /tmp/watcher.*`,
-        );
-        return stdout;
-    };
-}
-
-/** Files of a host that hold one of the words, and its journal if that does. */
-async function filesWith(machine: LabHost, words: readonly string[]): Promise<string[]> {
-    const command =
-        "cat >/tmp/words; journalctl -b --no-pager -o cat | grep -qFf /tmp/words && echo journal; grep -D skip -rlFf /tmp/words /run /var/lib/linuxnet /tmp 2>/dev/null; rm /tmp/words";
-    const { stdout } = await machine.exec(command, { stdin: `${words.join("\n")}\n` });
-    return stdout.split("\n").filter((path) => path !== "" && path !== "/tmp/words");
-}
 
 test("ipsec: nothing of the segment is readable on the underlay, whatever happens to it", async () => {
     await using lab = await createLab({ hosts: 2, driver: "vm", onProgress: (text) => console.log(text) });
@@ -185,7 +143,7 @@ test("ipsec: nothing of the segment is readable on the underlay, whatever happen
     const [mode, ...lines] = kept.split("\n");
     const keys = lines.map((line) => line.split(" ")[4] ?? "");
     expect([mode, keys.length, keys[0]]).toEqual(["600", 18, expect.stringMatching(/^[0-9a-f]{72}$/)]);
-    const watched = await watchProcesses(right.machine, [first, ...keys, "decoy"]);
+    const watched = await watchGuest(right.machine, [first, ...keys, "decoy"]);
     await tunnel.right.delete();
     await until("nothing");
     await nothingClear("one side deleted");
