@@ -71,7 +71,7 @@ export interface Capabilities {
     readonly ipsec: boolean;
     /** The tool `conntrack` is installed. */
     readonly conntrack: boolean;
-    /** `aardvark-dns` is installed. */
+    /** `dnsmasq` is installed, which answers sandboxes' questions for names. */
     readonly dns: boolean;
     readonly systemd: boolean;
 }

@@ -12,6 +12,8 @@ export const HOST_TOOLS = [
     same(["ip", "bridge", "tc", "ss"], "iproute2", { dnf: "iproute iproute-tc" }),
     same(["nft"], "nftables"),
     same(["conntrack"], "conntrack-tools", { apt: "conntrack" }),
+    // Not Debian's "dnsmasq", whose service would take port 53.
+    same(["dnsmasq"], "dnsmasq", { apt: "dnsmasq-base" }),
     same(["unshare", "nsenter", "flock", "setpriv"], "util-linux", { apk: "util-linux util-linux-misc flock setpriv" }),
     same(["mount"], "util-linux", { apt: "mount", apk: "mount" }),
     same(["sysctl"], "procps-ng", { apt: "procps", zypper: "procps" }),
@@ -61,6 +63,8 @@ export const TEST_TOOLS = [
     }),
     same(["iptables-nft", "iptables-save"], "iptables", { dnf: "iptables-nft" }),
     same(["ufw"], "ufw", { service: "ufw" }),
+    // Resolvers that others use.
+    same(["dig", "nslookup"], "bind-utils", { apt: "bind9-dnsutils", apk: "bind-tools", pacman: "bind" }),
     // Keys of hosts' identities, and segments encrypted with them.
     same(["wg"], "wireguard-tools"),
 ];

@@ -20,7 +20,7 @@ export const doctorScript = `${printManifest}
 print_manifest
 ${capabilitiesScript}
 echo '@@ missing'
-for t in ${Object.keys(requiredTools).join(" ")} conntrack; do command -v $t >/dev/null || echo $t; done
+for t in ${Object.keys(requiredTools).join(" ")} conntrack dnsmasq; do command -v $t >/dev/null || echo $t; done
 if [ ! -e /proc/sys/net/bridge ]; then command -v modprobe >/dev/null || echo modprobe; fi
 echo '@@ package manager'
 for t in apt-get dnf yum apk pacman zypper; do command -v $t >/dev/null && echo $t && break; done

@@ -6,7 +6,7 @@ import { renderFragment } from "./manifest.js";
 /** What objects mean in the kernel; given by the layer above, because `host` knows no kinds. */
 export interface Meaning {
     itemsOf(keys: Iterable<string>, world: World): Item[];
-    affectedBy(keys: Iterable<string>, world: World): Set<string>;
+    affectedBy(keys: Iterable<string>, before: World, after: World): Set<string>;
     withParents(keys: Iterable<string>, world: World): Set<string>;
     buildBase(facts: HostFacts): BaseObject;
     updateBase(base: BaseObject, world: World, facts: HostFacts): BaseObject;
@@ -69,7 +69,7 @@ export function draft(
     const known = world.base ?? meaning.buildBase(facts);
     const base = worldAfter.objects.size === 0 ? undefined : meaning.updateBase(known, worldAfter, facts);
     worldAfter = worldAfter.withBase(base);
-    let keys = new Set([...meaning.affectedBy(changed, world), ...meaning.affectedBy(changed, worldAfter)]);
+    let keys = meaning.affectedBy(changed, world, worldAfter);
     if (repair) keys = new Set([...meaning.withParents(keys, world), ...meaning.withParents(keys, worldAfter)]);
     if (repair || base !== world.base) keys.add("base");
     const before: Item[] = [];

@@ -50,7 +50,7 @@ ${printManifest}
 echo '@@ missing'
 for t in ${Object.keys(required).join(" ")}; do command -v $t >/dev/null || echo $t; done
 echo '@@ tools'
-for t in conntrack aardvark-dns wg; do command -v $t >/dev/null && echo $t; done
+for t in conntrack dnsmasq wg; do command -v $t >/dev/null && echo $t; done
 if [ -d /run/systemd/system ]; then echo systemd; fi
 echo '@@ machine-id'
 id=
@@ -194,7 +194,7 @@ export function parseFacts(stdout: string): HostFacts {
         machineId,
         kernel: (sections.get("kernel") ?? "").trim(),
         nftables: /v([\d.]+)/.exec(sections.get("nftables") ?? "")?.[1] ?? "",
-        capabilities: words(sections.get("tools")).map((tool) => (tool === "aardvark-dns" ? "dns" : tool)),
+        capabilities: words(sections.get("tools")).map((tool) => (tool === "dnsmasq" ? "dns" : tool)),
         addresses: parseAddresses(links),
         routes,
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),

@@ -1,5 +1,6 @@
 import type { Line } from "../kernel/line.js";
 import { listNetnsFiles, writeNetnsFiles } from "../kernel/netns-file.js";
+import { namesFunctions, resolverFunctions } from "../kernel/resolver.js";
 import { mergeSets } from "../kernel/wireguard.js";
 import { loadAssociations } from "../kernel/xfrm-load.js";
 import { isIpv6, parseIpv6 } from "../model/ipv6.js";
@@ -39,6 +40,8 @@ export function renderKept(line: Line): string | undefined {
         case "sysctl":
         case "xfrm":
         case "wg":
+        case "names":
+        case "resolver":
             return `${at} ${line.args.join(" ")}`;
         case "command":
             return `${at} ${line.args.map(quote).join(" ")}`;
@@ -179,6 +182,14 @@ export function renderGroup(group: Group, tail: string, force = false, shows: re
                 ...(gone.length > 0 ? [remove] : []),
                 ...(written.length > 0 ? [writeNetnsFiles, write.replace("%TAIL%", () => ` ${tail}`)] : []),
             ].join("");
+        }
+        case "resolver": {
+            const calls = lines.map(({ args: [verb, ...words] }) => `${verb}_resolver ${words.map(quote).join(" ")}`);
+            return `${resolverFunctions}{ ${calls.join(force ? "; " : " && ")}; } ${tail}\n`;
+        }
+        case "names": {
+            const calls = lines.map(({ args }) => `put_names ${args.map(quote).join(" ")}`);
+            return `${namesFunctions}{ ${calls.join(" && ")} && reload_resolvers; } ${tail}\n`;
         }
         case "command":
             return `${lines.map((line) => line.args.map(quote).join(" ")).join("\n")} </dev/null ${tail}\n`;

@@ -3,6 +3,7 @@ import { observedFiles } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
 import { netnsFilePath } from "../kernel/netns-file.js";
 import { normaliseParts } from "../kernel/nft.js";
+import { lookAtResolvers, parseResolvers } from "../kernel/resolver.js";
 import { recoverScript } from "../kernel/restore.js";
 import { ownProtocol } from "../kernel/route.js";
 import type {
@@ -194,6 +195,7 @@ export function snapshotScript(items: readonly Item[]): string {
               ]
             : []),
         ...(items.some(({ type }) => type === "wireguard") ? lookAtWireguard : []),
+        ...(items.some(({ type }) => type === "resolver" || type === "names") ? lookAtResolvers : []),
         ...(hostKeys.length > 0 ? ["echo '@@ sysctl '", `read_sysctls ${keysOf(hostKeys)}`] : []),
         ...families.flatMap((family) => [
             `echo '@@ nft ${family}'`,
@@ -328,6 +330,7 @@ export function parseSnapshot(stdout: string): Snapshot {
             ? { xfrm: parseXfrm(sections.get("xfrm states") ?? "", sections.get("xfrm policies") ?? "") }
             : {}),
         wireguard: parseWireguard(sections.get("wireguard") ?? ""),
+        ...parseResolvers(sections),
         files: new Map([
             ...[...sections].flatMap(([name, body]): [string, string][] =>
                 name.startsWith("file ") ? [[name.slice(5), body]] : [],

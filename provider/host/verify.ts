@@ -108,6 +108,10 @@ function titleOf(item: Item): string {
             return `IPsec association to ${item.destination} (reqid ${item.reqid})`;
         case "xfrm-receive":
             return `IPsec associations from ${item.source} (reqid ${item.reqid})`;
+        case "resolver":
+            return `the resolver at ${item.addresses.join(" and ")} (port ${item.port})`;
+        case "names":
+            return `file /run/linuxnet-dns/names/${item.network}/${item.endpoint}`;
         case "restore-script":
             return `file ${restoreScriptPath}`;
         case "restore-unit":

@@ -17,6 +17,7 @@ import {
 import { type NetnsFileItem, type NetnsFolderItem, netnsFileType, netnsFolderType } from "./netns-file.js";
 import { type ChainItem, chainType, type ElementItem, elementType, type RulesetItem, rulesetType } from "./nft.js";
 import { type ReplyRuleItem, replyRuleType } from "./reply-rule.js";
+import { type NamesItem, namesType, type ResolverItem, resolverType } from "./resolver.js";
 import {
     type AddressItem,
     addressType,
@@ -96,7 +97,9 @@ export type Item =
     | WireguardKeyItem
     | AnnouncementItem
     | NetnsFolderItem
-    | NetnsFileItem;
+    | NetnsFileItem
+    | ResolverItem
+    | NamesItem;
 
 /**
  * What must be so before an item is added: a name in the kernel (the path that shows it is taken) or a port is free, a
@@ -175,6 +178,8 @@ const types = {
     announcement: announcementType,
     "netns-folder": netnsFolderType,
     "netns-file": netnsFileType,
+    names: namesType,
+    resolver: resolverType,
 } satisfies { [T in Item["type"]]: ItemType<Extract<Item, { type: T }>> };
 
 const order = Object.keys(types);

@@ -1,6 +1,6 @@
 /**
  * One line for one of the kernel's tools. `ip`, `ip6` (`ip -6`) and `bridge` lines go into `-batch` files (ip(8), bridge(8)), `nft` lines
- * into one transaction (nft(8)), `file` lines are a path and its content, `require` lines a sentence and the command that must succeed, `xfrm` lines what `loadAssociations` reads, `wg` lines arguments of wg(8), `netns-file` lines a path, how its lines are written and these (a path alone: it is removed), the others are shell built-ins or single commands. Arguments are data: the renderer
+ * into one transaction (nft(8)), `file` lines are a path and its content, `require` lines a sentence and the command that must succeed, `xfrm` lines what `loadAssociations` reads, `wg` lines arguments of wg(8), `netns-file` lines a path, how its lines are written and these (a path alone: it is removed), `resolver` and `names` lines those of the functions in resolver.ts, the others are shell built-ins or single commands. Arguments are data: the renderer
  * quotes them, in one place.
  */
 export interface Line {
@@ -16,6 +16,8 @@ export interface Line {
         | "xfrm"
         | "wg"
         | "netns-file"
+        | "resolver"
+        | "names"
         | "command";
     /** Network namespace the line runs in; absent: the host's own. */
     readonly netns?: string;

@@ -54,9 +54,15 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
     const [cut, gone] = [remove.filter(({ type }) => type === "flows"), remove.filter(({ type }) => type !== "flows")];
     const linesOf = (items: readonly Item[], verb: "add" | "remove") =>
         items.flatMap((item) => typeOf(item)[verb](item));
+    const isOther = ({ type }: Item) => !["resolver", "names"].includes(type);
     const ofType = (items: readonly Item[], ...types: string[]) => items.filter((item) => types.includes(item.type));
     return {
-        remove: groupByNamespace(removalLines(gone.filter((item) => !isNft(item))), "inside first"),
+        remove: [
+            // Who asks is led to it by nft, and to another one before it stops.
+            ...linesOf(ofType(add, "resolver"), "add"),
+            ...linesOf(ofType(gone, "names"), "remove"),
+            ...groupByNamespace(removalLines(gone.filter((item) => !isNft(item) && isOther(item))), "inside first"),
+        ],
         nft: [
             ...linesOf(ofType(remove, "element"), "remove"),
             // Tables that were flushed away are changed back before anything is added to them.
@@ -78,10 +84,12 @@ export function plan(before: readonly Item[], after: readonly Item[]): Plan {
             ...groupByNamespace(
                 [
                     ...linesOf(cut, "remove"),
-                    ...arriving.filter(({ item }) => !isNft(item)).flatMap(({ lines }) => lines),
+                    ...arriving.filter(({ item }) => !isNft(item) && isOther(item)).flatMap(({ lines }) => lines),
                 ],
                 "host first",
             ),
+            ...arriving.filter(({ item }) => item.type === "names").flatMap(({ lines }) => lines),
+            ...linesOf(ofType(gone, "resolver"), "remove"),
         ],
         touched: [...add, ...changed.map(({ item }) => item)],
         added: add.filter((item) => !old.has(keyOf(item))),
@@ -136,8 +144,8 @@ function findLost(old: ReadonlyMap<string, Item>, wanted: ReadonlyMap<string, It
 }
 
 /**
- * Keeps the order within each namespace and needs one process for each (and one for rules of IPv6, which nothing waits
- * for); nothing on the host waits for an inside.
+ * Keeps the order within each namespace and needs one process for each, one for its switches (before: its interfaces are
+ * there by then) and one for rules of IPv6, which nothing waits for; nothing on the host waits for an inside.
  */
 function groupByNamespace(lines: readonly Line[], order: "host first" | "inside first"): Line[] {
     const groups = new Map<string, Line[]>([["", []]]);
@@ -148,8 +156,8 @@ function groupByNamespace(lines: readonly Line[], order: "host first" | "inside 
     }
     const host = groups.get("") ?? [];
     groups.delete("");
-    const isOfIp6 = ({ tool }: Line) => tool === "ip6";
-    const ip6Last = (group: readonly Line[]) => [...group.filter((line) => !isOfIp6(line)), ...group.filter(isOfIp6)];
-    const inside = [...groups.values()].flatMap(ip6Last);
-    return order === "host first" ? [...ip6Last(host), ...inside] : [...inside, ...ip6Last(host)];
+    const placeOf = ({ tool }: Line) => (tool === "sysctl" ? 0 : tool === "ip6" ? 2 : 1);
+    const inside = [...groups.values()].flatMap((group) => group.toSorted((a, b) => placeOf(a) - placeOf(b)));
+    const outside = [...host.filter(({ tool }) => tool !== "ip6"), ...host.filter(({ tool }) => tool === "ip6")];
+    return order === "host first" ? [...outside, ...inside] : [...inside, ...outside];
 }

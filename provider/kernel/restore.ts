@@ -1,4 +1,5 @@
 import { identityDirectory, raiseEpoch } from "./identity.js";
+import { namesFunctions, resolverFunctions } from "./resolver.js";
 import { setWireguard } from "./wireguard.js";
 import { loadAssociations } from "./xfrm-load.js";
 
@@ -95,6 +96,14 @@ for f in $t/sysctl@*; do
         *) nsenter --net="/run/netns/$n" sh "$0" --sysctls <"$f" 2>>$t/errors ;;
     esac
 done
+${namesFunctions}if [ -f $t/names@- ]; then
+    while read -r words; do put_names $words; done <$t/names@-
+    reload_resolvers
+fi
+${resolverFunctions}if [ -f $t/resolver@- ]; then
+    sort -u $t/resolver@- >$t/resolvers
+    while read -r verb words; do start_resolver $words; done <$t/resolvers 2>>$t/errors
+fi
 # What was there already is no error.
 grep -vE 'File exists|Command failed |already exists' $t/errors >&2
 echo "linuxnet: restored $(wc -l <$t/objects) objects, $(wc -l <$t/ruleset) nft statements, $(cat $t/ip@* | wc -l) ip commands"

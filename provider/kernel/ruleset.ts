@@ -104,13 +104,21 @@ const inet: BaseTable = {
         map("published_any6", "type inet_proto . inet_service : ipv6_addr . inet_service"),
         map("spread6", "type ipv6_addr . inet_proto . inet_service : verdict"),
         map("spread_any6", "type inet_proto . inet_service : verdict"),
+        // Who answers an endpoint's questions for names.
+        map("resolvers", "type ifname . ipv4_addr : ipv4_addr . inet_service"),
+        map("resolvers6", "type ifname . ipv6_addr : ipv6_addr . inet_service"),
     ],
     chains: [
         {
             // Before connection tracking: with route_localnet on, only the host itself may speak as 127.0.0.0/8.
             name: "guard_loopback",
             hook: "type filter hook prerouting priority -310",
-            rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop', 'iifname != "lo" ip saddr 127.0.0.0/8 drop'],
+            rules: [
+                // Where Docker's programs look for their resolver: sent on below, or dropped at the input hook.
+                "iifname @networks ip daddr 127.0.0.11 ip saddr != 127.0.0.0/8 th dport 53 accept",
+                'iifname != "lo" ip daddr 127.0.0.0/8 drop',
+                'iifname != "lo" ip saddr 127.0.0.0/8 drop',
+            ],
         },
         {
             // Over a tunnel came what is not of its segment: a published connection that keeps the client's address.
@@ -152,7 +160,13 @@ const inet: BaseTable = {
         {
             name: "publish",
             hook: "type nat hook prerouting priority -100",
-            rules: publishing,
+            rules: [
+                ...["ip daddr 127.0.0.11", "iifname . ip daddr @gateways"].map(
+                    (to) => `meta l4proto { tcp, udp } th dport 53 ${to} dnat ip to iifname . ip saddr map @resolvers`,
+                ),
+                "meta l4proto { tcp, udp } th dport 53 iifname . ip6 daddr @gateways6 dnat ip6 to iifname . ip6 saddr map @resolvers6",
+                ...publishing,
+            ],
         },
         {
             name: "publish_to_host",
@@ -247,6 +261,9 @@ const inet: BaseTable = {
                 "udp dport @tunnel_ports ip6 saddr . udp dport @encrypted_peers6 meta secpath missing drop",
                 'iifname "lo" accept',
                 "ct state established,related accept",
+                "iifname @networks ct status dnat ip daddr 127.64.0.0/10 accept",
+                "iifname @networks ct status dnat ip6 daddr fd53:7a1c:9e0b::/48 accept",
+                "ip daddr 127.0.0.0/8 drop",
                 "iifname != @networks ip daddr @gateway_addresses drop",
                 "iifname != @networks ip6 daddr @gateway_addresses6 drop",
                 "iifname != @networks accept",

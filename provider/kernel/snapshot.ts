@@ -99,4 +99,8 @@ export interface Snapshot {
     readonly xfrm?: XfrmSnapshot;
     /** By interface. */
     readonly wireguard?: ReadonlyMap<string, WireguardSnapshot>;
+    /** Words of the resolvers that serve, by view. */
+    readonly resolvers?: ReadonlyMap<string, string>;
+    /** Lines of names, by network and endpoint. */
+    readonly names?: ReadonlyMap<string, readonly string[]>;
 }

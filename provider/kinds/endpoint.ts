@@ -21,6 +21,7 @@ import { type BuildContext, defined, describeObject, given, type ObjectKind, own
 import { listersOf } from "./name-files.js";
 import { effectiveMtu } from "./network.js";
 import { endpointPolicyItems, refuseUnguarded, targetsOfPoliciesAbout } from "./policy-rules.js";
+import { namesItems } from "./resolver.js";
 import { adopt, ipv4, ipv6, labels, later, many, ref, shape, text } from "./schema.js";
 import { homeRoutes, segmentRoutes } from "./tunnel-forwarding.js";
 
@@ -221,6 +222,7 @@ export const endpoint: ObjectKind<EndpointObject> = {
             guard("macs", port, object.macAddress),
             ...guardItems(object, network, port),
             ...endpointPolicyItems(object, network, world),
+            ...namesItems(object, sandbox, network),
             ...(object.foreignVeth === undefined
                 ? ownLinks()
                 : foreignVethItems(object.foreignVeth, interfaceOf(network), address)),

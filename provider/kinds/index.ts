@@ -8,6 +8,7 @@ import type { ObjectKind } from "./kind.js";
 import { network } from "./network.js";
 import { overlayTunnel, sharedItems } from "./overlay-tunnel.js";
 import { portMapping } from "./port-mapping.js";
+import { sharedByViewOf, sharedResolverItems } from "./resolver.js";
 import { sandbox } from "./sandbox.js";
 
 type AnyKind = ObjectKind<HostObject>;
@@ -28,19 +29,26 @@ export function itemsOf(keys: Iterable<string>, world: World): Item[] {
         if (key === "base" && world.base !== undefined) items.push(...baseItems(world.base, world));
         const object = world.objects.get(key);
         if (object !== undefined) items.push(...objectKinds[object.kind].items(object, world));
-        else items.push(...sharedItems(key, world));
+        else items.push(...sharedItems(key, world), ...sharedResolverItems(key, world));
     }
     return items;
 }
 
-/** The objects whose items may differ when the named ones come, change or go: themselves and what depends on them. */
-export function affectedBy(keys: Iterable<string>, world: World): Set<string> {
-    const affected = new Set<string>();
-    for (const key of keys) {
-        affected.add(key);
-        const object = world.objects.get(key);
-        if (object === undefined) continue;
-        for (const other of objectKinds[object.kind].affects(object, world)) affected.add(other);
+/**
+ * What may have other items after a change of the named objects: themselves, what depends on them, and what these share
+ * with others, before it and after it.
+ */
+export function affectedBy(keys: Iterable<string>, before: World, after: World): Set<string> {
+    const affected = new Set<string>(keys);
+    const changed = [...affected];
+    const worlds = [before, after];
+    for (const world of worlds) {
+        for (const object of changed.flatMap((key) => world.objects.get(key) ?? []))
+            for (const other of objectKinds[object.kind].affects(object, world)) affected.add(other);
+    }
+    for (const key of [...affected]) {
+        for (const world of worlds)
+            for (const shared of sharedByViewOf(world.get("sandbox", key), world)) affected.add(shared);
     }
     return affected;
 }

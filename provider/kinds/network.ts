@@ -18,6 +18,7 @@ import { defined, given, type ObjectKind, ownName } from "./kind.js";
 import { chooseDns, dnsServerOf } from "./names.js";
 import { chooseHalves, isWanted, wantedHalf } from "./network-half.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
+import { refuseWithoutServer } from "./resolver.js";
 import {
     address,
     addressRange,
@@ -265,6 +266,8 @@ export const network: ObjectKind<NetworkObject> = {
         const ofOthers = found?.mtuBytes ?? (previous?.bridge === undefined ? undefined : previous.mtuBytes);
         const mtuBytes = inputs.mtu ?? ofOthers ?? uplinkMtu(context.facts);
         const halves = chooseHalves(raw, { bridge, gateway: found?.gateway, mtuBytes }, context);
+        const dns = chooseDns(raw["dns"] as DnsSettings | undefined, bridge, context);
+        if (dns?.mode === "server" && previous?.dns?.mode !== "server") refuseWithoutServer(context.facts);
         return defined({
             schemaVersion: 1,
             kind: "network",
@@ -287,7 +290,7 @@ export const network: ObjectKind<NetworkObject> = {
             mtuBytes,
             isMtuGiven: inputs.mtu === undefined ? undefined : true,
             bridge,
-            dns: chooseDns(raw["dns"] as DnsSettings | undefined, bridge, context),
+            dns,
             extraHosts: given(raw["extraHosts"] as ExtraHosts | undefined),
         }) as NetworkObject;
     },

@@ -8,11 +8,13 @@ import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { waysOut } from "./default-route.js";
 import { dns, dnsName, extraHosts } from "./dns-arguments.js";
+import { dockerResolverItems } from "./docker-resolver.js";
 import { defaultRoute } from "./endpoint-half.js";
 import { type BuildContext, defined, describeObject, given, type ObjectKind } from "./kind.js";
 import { listersOf, nameFiles } from "./name-files.js";
 import { defaultHostname, hostnameOf } from "./names.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
+import { resolverItems } from "./resolver.js";
 import { adopt, known, labels, later, ref, shape, text } from "./schema.js";
 
 const perNamespace = /^net[./](ipv4|ipv6|core|netfilter|unix|sctp|mptcp|mpls|bridge)[./][A-Za-z0-9_./-]+$/;
@@ -145,6 +147,7 @@ export const sandbox: ObjectKind<SandboxObject> = {
             ...nameFiles(object, world),
         ];
         const own = world.endpointsOf(object.key);
+        items.push(...resolverItems(object, world), ...dockerResolverItems(object, world));
         for (const family of [4, 6] as const) {
             const addresses = own.flatMap((each) => addressOf(each, world.get("network", each.network), family) ?? []);
             items.push(...pairsOf(twinOf("same_sandbox", family), addresses));

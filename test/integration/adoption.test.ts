@@ -18,6 +18,7 @@ async function layOut(stack: Stack, adopt: boolean, names = { web: "web", prefix
     const front = await stack.network(name("front"), {
         ...{ subnet: "172.20.0.0/24", mtu: 1400, internal: false, masquerade: false, attachable: true, adopt },
         ...{ gateway: "172.20.0.9", reserved: ["172.20.0.77"], ipRange: "172.20.0.0/25" },
+        dns: { domain: "lab" },
     });
     const web = await stack.sandbox(name("web"), {
         ...{ name: names.web, sysctls: { "net.ipv4.ip_default_ttl": "60" }, adopt },

@@ -57,7 +57,9 @@ interface Step {
     back(stack: Stack): Promise<unknown>;
 }
 
-test("interruption: a script killed at any of its commands left the host as before or after, and the next run ends well", async () => {
+test("interruption: a script killed at any of its commands left the host as before or after, and the next run ends well", {
+    timeout: 120_000,
+}, async () => {
     await using wrapped = await wrapTools();
     await using stack = await openStack(bed.host);
     await using spare = await openStack(bed.host, { name: "spare", connection: { keepAliveMs: 9003 } });

@@ -225,6 +225,33 @@ const cases: Cases = {
             },
         ],
     },
+    resolver: {
+        item: {
+            ...{
+                type: "resolver",
+                view: "0a1b2c3d4e5f",
+                port: 15200,
+                addresses: ["127.64.0.1"],
+                networks: ["ln1", "ln2"],
+            },
+            ...{ domains: [], upstreams: "host" },
+        },
+        add: ["resolver start 0a1b2c3d4e5f 15200 127.64.0.1 ln1,ln2 - host"],
+        remove: ["resolver stop 0a1b2c3d4e5f"],
+        changes: [],
+    },
+    names: {
+        item: {
+            ...{ type: "names", network: "ln1", endpoint: "le1", addresses: ["172.20.0.2", "fd00::2"] },
+            names: ["web.shop", "web"],
+        },
+        add: ["names ln1 le1 172.20.0.2,fd00::2 web.shop web"],
+        remove: ["names ln1 le1"],
+        changes: [
+            { to: { names: ["api"] }, lines: ["names ln1 le1 172.20.0.2,fd00::2 api"] },
+            { to: { network: "ln2" }, lines: "anew" },
+        ],
+    },
     "wireguard-key": {
         item: { type: "wireguard-key", dev: "lt1", port: 4789, publicKey: "OWN=" },
         add: [
@@ -521,11 +548,12 @@ test.each(rows.map((row) => [row.item.type, row] as const))("%s: is added and re
         remove: [],
         nft: [],
         add: [],
-        ...{ [isNft(item) ? "nft" : "add"]: lines },
+        // Nobody is led to a resolver before it serves.
+        ...{ [isNft(item) ? "nft" : item.type === "resolver" ? "remove" : "add"]: lines },
     });
     expect(added).toEqual(inside(row.add));
-    // Flows are cut last: before, the next packet would begin them anew.
-    const part = isNft(item) ? "nft" : item.type === "flows" ? "add" : "remove";
+    // Flows are cut last: before, the next packet would begin them anew; a resolver serves to the end.
+    const part = isNft(item) ? "nft" : ["flows", "resolver"].includes(item.type) ? "add" : "remove";
     expect(removed).toEqual({ remove: [], nft: [], add: [], [part]: row.remove });
 });
 

@@ -19,7 +19,7 @@ export const facts: HostFacts = {
     machineId,
     kernel: "6.1.0",
     nftables: "1.0.6",
-    capabilities: [],
+    capabilities: ["dns"],
     addresses: [
         { interfaceName: "lo", address: "127.0.0.1/8", range: parseIpv4Cidr("127.0.0.0/8"), mtuBytes: 65536 },
         { interfaceName: "eth0", address: "192.0.2.10/24", range: parseIpv4Cidr("192.0.2.0/24"), mtuBytes: 1500 },
@@ -120,6 +120,6 @@ export function allItems(world: World): Item[] {
 
 /** The items that a change of these objects looks at, as `host` does it. */
 export function affectedItems(keys: readonly string[], before: World, after: World): { before: Item[]; after: Item[] } {
-    const affected = new Set([...affectedBy(keys, before), ...affectedBy(keys, after)]);
+    const affected = affectedBy(keys, before, after);
     return { before: itemsOf(affected, before), after: itemsOf(affected, after) };
 }

@@ -113,7 +113,7 @@ const keysOf = (items: readonly Item[]) => items.map((item) => JSON.stringify(it
 
 /** What `affects` names must be enough: items of all other objects stay as they were. */
 function unaffected(before: World, after: World, changed: string): { before: Item[]; after: Item[] } {
-    const affected = new Set([...affectedBy([changed], before), ...affectedBy([changed], after)]);
+    const affected = affectedBy([changed], before, after);
     const others = [...new Set([...before.objects.keys(), ...after.objects.keys()])].filter(
         (key) => !affected.has(key),
     );

@@ -17,7 +17,7 @@ const keyOfHost = (name: string) => `KEY${name.repeat(40)}=`;
 const identityOf = (name: string): HostIdentity => ({
     ...{ id: name.repeat(32), epoch: 1, wireguardPublicKey: keyOfHost(name) },
 });
-const able: HostFacts = { ...facts, capabilities: ["wg"], identity: identityOf("a") };
+const able: HostFacts = { ...facts, capabilities: ["dns", "wg"], identity: identityOf("a") };
 const mesh = network(empty, "mesh", "172.25.0.0/24", { ipRange: "172.25.0.0/25" });
 const b = { underlayAddress: "192.0.2.20", ipRange: "172.25.0.128-172.25.0.191", identity: identityOf("b") };
 const c = { underlayAddress: "192.0.2.30", ipRange: "172.25.0.192/26", identity: identityOf("c"), keepAliveMs: 25_000 };
@@ -112,7 +112,7 @@ test("wireguard: the redirects that the kernel stops with it are sent again afte
 
 test.each([
     [
-        { ...able, capabilities: [] },
+        { ...able, capabilities: ["dns"] },
         {},
         'encryption "wireguard" needs the tool wg, which this host lacks. Install it there: apt-get install wireguard-tools ' +
             "(or dnf, apk, pacman, zypper: package wireguard-tools), then run `pulumi up --refresh`.",

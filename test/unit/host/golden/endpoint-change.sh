@@ -91,10 +91,12 @@ LINUXNET_END
 fi
 if [ $s -ge 2 ]; then :
 nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+delete element inet linuxnet resolvers { "lnfront" . 172.20.0.9 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+add element inet linuxnet resolvers { "lnfront" . 172.20.0.2 : 127.70.49.35 . 15219 }
 LINUXNET_END
 
 fi
@@ -208,16 +210,6 @@ L 172.20.0.1 host.docker.internal host.linuxnet.internal
 F merge /etc/netns/web/hosts 1-5
 LINUXNET_END
 
-nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
-link set dev front address 02:6c:ac:14:00:02
-link set dev front up
-address replace 172.20.0.2/24 dev front
-route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
-route replace default via 172.20.0.1 dev front table 1000
-route replace default via 172.20.0.1 dev front table main
-rule add priority 1000 from 172.20.0.2 lookup 1000
-LINUXNET_END
-
 nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
 printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
 if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '\''%s\n'\'' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi || :
@@ -225,7 +217,47 @@ LINUXNET_END
 
 nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link set dev front address 02:6c:ac:14:00:02
+link set dev front up
+address replace 172.20.0.2/24 dev front
+route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
+route replace default via 172.20.0.1 dev front table 1000
+route replace 127.0.0.11 via 172.20.0.1 dev front src 172.20.0.2 table local
+route replace default via 172.20.0.1 dev front table main
+rule add priority 1000 from 172.20.0.2 lookup 1000
+link set dev front address 02:6c:ac:14:00:02
 LINUXNET_END
+
+dns=/run/linuxnet-dns
+is_serving() {
+    server= comm=
+    if [ -s $1/pid ]; then read -r server <$1/pid; fi
+    if [ -n "$server" ] && [ -r /proc/$server/comm ]; then read -r comm </proc/$server/comm; fi
+    [ "$comm" = dnsmasq ]
+}
+reload=
+put_names() {
+    case " $reload " in *" $1 "*) ;; *) reload="$reload $1" ;; esac
+    f=$dns/names/$1/$2
+    if [ $# = 2 ]; then rm -f $f; return; fi
+    if [ ! -d $dns/names/$1 ]; then (umask 022; mkdir -p $dns/names/$1) || return; fi
+    a=$3
+    shift 3
+    while :; do
+        echo "${a%%,*} $*"
+        case $a in *,*) a=${a#*,} ;; *) break ;; esac
+    done >$f
+}
+reload_resolvers() {
+    for n in $reload; do
+        for v in $dns/views/*/networks/$n; do
+            if is_serving ${v%/networks/*}; then kill -HUP $server; fi
+        done
+        rmdir $dns/names/$n 2>/dev/null
+    done
+    rmdir $dns/names $dns 2>/dev/null
+    reload=
+}
+{ put_names lnfront lewebfront 172.20.0.2 web.front web && reload_resolvers; } 2>/dev/null || :
 
 fi
 fi
@@ -236,6 +268,7 @@ printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generati
 printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
+34 names - lnfront lewebfront 172.20.0.9 web.front web
 08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:09 netns web
 08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
 08 ip - link set dev lewebfront type bridge_slave hairpin on isolated off
@@ -256,10 +289,12 @@ LINUXNET_END
 
 s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 1
+delete element inet linuxnet resolvers { "lnfront" . 172.20.0.2 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
+add element inet linuxnet resolvers { "lnfront" . 172.20.0.9 : 127.70.49.35 . 15219 }
 LINUXNET_END
 
 s=3; echo $s >>$r/stage
@@ -374,29 +409,59 @@ L 172.20.0.1 host.docker.internal host.linuxnet.internal
 F merge /etc/netns/web/hosts 1-5
 LINUXNET_END
 
-nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 5
-link set dev front address 02:6c:ac:14:00:09
-link set dev front up
-address replace 172.20.0.9/24 dev front
-route replace 172.20.0.0/24 dev front src 172.20.0.9 table 1000
-route replace default via 172.20.0.1 dev front table 1000
-route replace default via 172.20.0.1 dev front table main
-rule add priority 1000 from 172.20.0.9 lookup 1000
-LINUXNET_END
-
-nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 6
+nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 5
 set -e
 printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
 if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '%s\n' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi
 LINUXNET_END
 
 echo '@@ namespace web'
-nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 7
+nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 6
+link set dev front address 02:6c:ac:14:00:09
+link set dev front up
+address replace 172.20.0.9/24 dev front
+route replace 172.20.0.0/24 dev front src 172.20.0.9 table 1000
+route replace default via 172.20.0.1 dev front table 1000
+route replace 127.0.0.11 via 172.20.0.1 dev front src 172.20.0.9 table local
+route replace default via 172.20.0.1 dev front table main
+rule add priority 1000 from 172.20.0.9 lookup 1000
 link set dev front address 02:6c:ac:14:00:09
 addr show
 route show table all type unicast
 rule show
 LINUXNET_END
+
+dns=/run/linuxnet-dns
+is_serving() {
+    server= comm=
+    if [ -s $1/pid ]; then read -r server <$1/pid; fi
+    if [ -n "$server" ] && [ -r /proc/$server/comm ]; then read -r comm </proc/$server/comm; fi
+    [ "$comm" = dnsmasq ]
+}
+reload=
+put_names() {
+    case " $reload " in *" $1 "*) ;; *) reload="$reload $1" ;; esac
+    f=$dns/names/$1/$2
+    if [ $# = 2 ]; then rm -f $f; return; fi
+    if [ ! -d $dns/names/$1 ]; then (umask 022; mkdir -p $dns/names/$1) || return; fi
+    a=$3
+    shift 3
+    while :; do
+        echo "${a%%,*} $*"
+        case $a in *,*) a=${a#*,} ;; *) break ;; esac
+    done >$f
+}
+reload_resolvers() {
+    for n in $reload; do
+        for v in $dns/views/*/networks/$n; do
+            if is_serving ${v%/networks/*}; then kill -HUP $server; fi
+        done
+        rmdir $dns/names/$n 2>/dev/null
+    done
+    rmdir $dns/names $dns 2>/dev/null
+    reload=
+}
+{ put_names lnfront lewebfront 172.20.0.9 web.front web && reload_resolvers; } || fail 7
 
 wait $p || fail manifest
 s=4; echo $s >>$r/stage

@@ -84,6 +84,38 @@ sync /var/lib/linuxnet/objects || return 1
 else
 rm -f /var/lib/linuxnet/new/*
 if [ $s -ge 3 ]; then :
+dns=/run/linuxnet-dns
+is_serving() {
+    server= comm=
+    if [ -s $1/pid ]; then read -r server <$1/pid; fi
+    if [ -n "$server" ] && [ -r /proc/$server/comm ]; then read -r comm </proc/$server/comm; fi
+    [ "$comm" = dnsmasq ]
+}
+reload=
+put_names() {
+    case " $reload " in *" $1 "*) ;; *) reload="$reload $1" ;; esac
+    f=$dns/names/$1/$2
+    if [ $# = 2 ]; then rm -f $f; return; fi
+    if [ ! -d $dns/names/$1 ]; then (umask 022; mkdir -p $dns/names/$1) || return; fi
+    a=$3
+    shift 3
+    while :; do
+        echo "${a%%,*} $*"
+        case $a in *,*) a=${a#*,} ;; *) break ;; esac
+    done >$f
+}
+reload_resolvers() {
+    for n in $reload; do
+        for v in $dns/views/*/networks/$n; do
+            if is_serving ${v%/networks/*}; then kill -HUP $server; fi
+        done
+        rmdir $dns/names/$n 2>/dev/null
+    done
+    rmdir $dns/names $dns 2>/dev/null
+    reload=
+}
+{ put_names lnfront lewebfront && reload_resolvers; } 2>/dev/null || :
+
 nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
@@ -97,6 +129,7 @@ LINUXNET_END
 fi
 if [ $s -ge 2 ]; then :
 nft -f - <<'\''LINUXNET_END'\'' 2>/dev/null || :
+delete element inet linuxnet resolvers { "lnfront" . 172.20.0.2 }
 delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 delete element bridge linuxnet endpoints { "lewebfront" }
@@ -111,6 +144,119 @@ case $f in *=172.20.0.2'\'' '\''*) conntrack -D -s 172.20.0.2 >/dev/null 2>&1 ;;
 :
 fi
 
+dns=/run/linuxnet-dns
+is_serving() {
+    server= comm=
+    if [ -s $1/pid ]; then read -r server <$1/pid; fi
+    if [ -n "$server" ] && [ -r /proc/$server/comm ]; then read -r comm </proc/$server/comm; fi
+    [ "$comm" = dnsmasq ]
+}
+start_resolver() {
+    v=$dns/views/$1 w=
+    if [ -s $v/words ]; then IFS= read -r w <$v/words; fi
+    if [ "$w" = "$*" ] && is_serving $v; then return; fi
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        if [ ! -d $dns/leaving/$1.ends ]; then break; fi
+        sleep 0.05
+    done
+    finish_resolver $1
+    if mkdir -p $dns/views && mv $dns/leaving/$1 $v 2>/dev/null; then
+        rmdir $dns/leaving 2>/dev/null
+        if is_serving $v; then kill -HUP $server && return; fi
+    fi
+    if [ -d $v ]; then
+        mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    fi
+    (
+        umask 022
+        mkdir -p $v/networks $dns/names || exit
+        IFS=,
+        {
+            printf '\''%s\n'\'' port=$2 bind-interfaces no-hosts local-ttl=0 cache-size=1000 pid-file=$v/pid
+            for a in $3; do
+                echo "listen-address=$a"
+                case $a in *:*) ip -6 address replace "$a/128" dev lo nodad || exit ;; esac
+            done
+            for n in $4; do
+                mkdir -p $dns/names/$n && : >$v/networks/$n || exit
+                echo "addn-hosts=$dns/names/$n"
+            done
+            if [ "$5" != - ]; then for d in $5; do echo "local=/$d/"; done; fi
+            # Names without a dot are for here: nobody outside knows them.
+            case $6 in
+                host) echo domain-needed ;;
+                -) printf '\''%s\n'\'' no-resolv address=/#/ ;;
+                *)
+                    printf '\''%s\n'\'' no-resolv domain-needed
+                    for s in $6; do echo "server=$s"; done ;;
+            esac
+        } >$v/conf || exit
+        IFS='\'' '\''
+        printf '\''%s\n'\'' "$*" >$v/words
+    ) || { echo "the files of the resolver in $dns could not be written" >&2; return 1; }
+    if launch_resolver $1; then return; fi
+    # One whose folder somebody removed still has the address.
+    w=$(grep -lsF "$v/conf" /proc/[0-9]*/cmdline | cut -d/ -f3)
+    if [ -n "$w" ]; then
+        if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
+        kill -9 $w 2>/dev/null
+        if launch_resolver $1; then return; fi
+    fi
+    echo "the resolver does not start: $(cat $v/log 2>/dev/null)" >&2
+    mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    rmdir $dns/views $dns 2>/dev/null
+    return 1
+}
+launch_resolver() {
+    rm -f $v/log
+    if [ -d /run/systemd/system ]; then
+        systemd-run --quiet --collect --unit="linuxnet-dns-$1" --description='\''Names of sandboxes of pulumi-linuxnet'\'' \
+            -p Restart=always -p RestartSec=200ms -p StartLimitIntervalSec=0 \
+            sh -c "exec dnsmasq -k -C $v/conf 2>$v/log" </dev/null 9>&- || return 1
+    else
+        setsid sh -c "while [ -e $v/conf ]; do dnsmasq -k -C $v/conf 2>$v/log; sleep 0.2; done" </dev/null >/dev/null 2>&1 9>&- &
+    fi
+    for i in 0.01 0.01 0.01 0.01 0.02 0.05 0.1 0.2 0.5 1 1; do
+        if is_serving $v; then return; fi
+        if [ -s $v/log ]; then break; fi
+        sleep $i
+    done
+    is_serving $v
+}
+stop_resolver() {
+    mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1 || return
+    # Answers may be on their way, so it goes on for a moment; unless nobody is left who asks.
+    if rmdir $dns/views 2>/dev/null; then
+        for v in $dns/leaving/*; do
+            v=${v%.ends}
+            end_resolver ${v##*/}
+        done
+    else
+        { sleep 2; end_resolver $1; } </dev/null >/dev/null 2>&1 9>&- &
+    fi
+}
+end_resolver() {
+    # Who has the folder has the process: it may be needed again meanwhile.
+    mv $dns/leaving/$1 $dns/leaving/$1.ends 2>/dev/null
+    finish_resolver $1
+}
+finish_resolver() {
+    old=$dns/leaving/$1.ends w= a=
+    if [ ! -d $old ]; then return 0; fi
+    if [ -s $old/words ]; then read -r w w a w <$old/words; fi
+    if is_serving $old; then kill $server; fi
+    if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
+    case $a in *:*) ip -6 address del "${a##*,}/128" dev lo 2>/dev/null ;; esac
+    # Who asks again from the same port would go on to one that is no more.
+    if [ -n "$a" ] && command -v conntrack >/dev/null; then
+        for a in "${a%%,*}" "${a##*,}"; do conntrack -D -r "$a" >/dev/null 2>&1; done
+    fi
+    rm -rf $old
+    rmdir $dns/leaving $dns/names/* $dns/names $dns 2>/dev/null
+    :
+}
+{ stop_resolver 7306312315bf; } 2>/dev/null || :
+
 fi
 fi
 return 0
@@ -120,6 +266,7 @@ printf '%s\n' '{"schemaVersion":1,"kind":"endpoint","key":"lewebfront","generati
 printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 02 nft - add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 02 nft - add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+34 names - lnfront lewebfront 172.20.0.2 web.front web
 08 ip - link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
 08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
 08 ip - link set dev lewebfront type bridge_slave hairpin on isolated off
@@ -132,16 +279,131 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 11 ip web rule add priority 1000 from 172.20.0.2 lookup 1000
 ' >/var/lib/linuxnet/new/lewebfront.restore || fail manifest
 { sync /var/lib/linuxnet/new/* </dev/null >/dev/null 2>&1 9>&- & }; p=$! || fail manifest
+s=1; echo $s >>$r/stage
+dns=/run/linuxnet-dns
+is_serving() {
+    server= comm=
+    if [ -s $1/pid ]; then read -r server <$1/pid; fi
+    if [ -n "$server" ] && [ -r /proc/$server/comm ]; then read -r comm </proc/$server/comm; fi
+    [ "$comm" = dnsmasq ]
+}
+start_resolver() {
+    v=$dns/views/$1 w=
+    if [ -s $v/words ]; then IFS= read -r w <$v/words; fi
+    if [ "$w" = "$*" ] && is_serving $v; then return; fi
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        if [ ! -d $dns/leaving/$1.ends ]; then break; fi
+        sleep 0.05
+    done
+    finish_resolver $1
+    if mkdir -p $dns/views && mv $dns/leaving/$1 $v 2>/dev/null; then
+        rmdir $dns/leaving 2>/dev/null
+        if is_serving $v; then kill -HUP $server && return; fi
+    fi
+    if [ -d $v ]; then
+        mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    fi
+    (
+        umask 022
+        mkdir -p $v/networks $dns/names || exit
+        IFS=,
+        {
+            printf '%s\n' port=$2 bind-interfaces no-hosts local-ttl=0 cache-size=1000 pid-file=$v/pid
+            for a in $3; do
+                echo "listen-address=$a"
+                case $a in *:*) ip -6 address replace "$a/128" dev lo nodad || exit ;; esac
+            done
+            for n in $4; do
+                mkdir -p $dns/names/$n && : >$v/networks/$n || exit
+                echo "addn-hosts=$dns/names/$n"
+            done
+            if [ "$5" != - ]; then for d in $5; do echo "local=/$d/"; done; fi
+            # Names without a dot are for here: nobody outside knows them.
+            case $6 in
+                host) echo domain-needed ;;
+                -) printf '%s\n' no-resolv address=/#/ ;;
+                *)
+                    printf '%s\n' no-resolv domain-needed
+                    for s in $6; do echo "server=$s"; done ;;
+            esac
+        } >$v/conf || exit
+        IFS=' '
+        printf '%s\n' "$*" >$v/words
+    ) || { echo "the files of the resolver in $dns could not be written" >&2; return 1; }
+    if launch_resolver $1; then return; fi
+    # One whose folder somebody removed still has the address.
+    w=$(grep -lsF "$v/conf" /proc/[0-9]*/cmdline | cut -d/ -f3)
+    if [ -n "$w" ]; then
+        if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
+        kill -9 $w 2>/dev/null
+        if launch_resolver $1; then return; fi
+    fi
+    echo "the resolver does not start: $(cat $v/log 2>/dev/null)" >&2
+    mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    rmdir $dns/views $dns 2>/dev/null
+    return 1
+}
+launch_resolver() {
+    rm -f $v/log
+    if [ -d /run/systemd/system ]; then
+        systemd-run --quiet --collect --unit="linuxnet-dns-$1" --description='Names of sandboxes of pulumi-linuxnet' \
+            -p Restart=always -p RestartSec=200ms -p StartLimitIntervalSec=0 \
+            sh -c "exec dnsmasq -k -C $v/conf 2>$v/log" </dev/null 9>&- || return 1
+    else
+        setsid sh -c "while [ -e $v/conf ]; do dnsmasq -k -C $v/conf 2>$v/log; sleep 0.2; done" </dev/null >/dev/null 2>&1 9>&- &
+    fi
+    for i in 0.01 0.01 0.01 0.01 0.02 0.05 0.1 0.2 0.5 1 1; do
+        if is_serving $v; then return; fi
+        if [ -s $v/log ]; then break; fi
+        sleep $i
+    done
+    is_serving $v
+}
+stop_resolver() {
+    mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1 || return
+    # Answers may be on their way, so it goes on for a moment; unless nobody is left who asks.
+    if rmdir $dns/views 2>/dev/null; then
+        for v in $dns/leaving/*; do
+            v=${v%.ends}
+            end_resolver ${v##*/}
+        done
+    else
+        { sleep 2; end_resolver $1; } </dev/null >/dev/null 2>&1 9>&- &
+    fi
+}
+end_resolver() {
+    # Who has the folder has the process: it may be needed again meanwhile.
+    mv $dns/leaving/$1 $dns/leaving/$1.ends 2>/dev/null
+    finish_resolver $1
+}
+finish_resolver() {
+    old=$dns/leaving/$1.ends w= a=
+    if [ ! -d $old ]; then return 0; fi
+    if [ -s $old/words ]; then read -r w w a w <$old/words; fi
+    if is_serving $old; then kill $server; fi
+    if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
+    case $a in *:*) ip -6 address del "${a##*,}/128" dev lo 2>/dev/null ;; esac
+    # Who asks again from the same port would go on to one that is no more.
+    if [ -n "$a" ] && command -v conntrack >/dev/null; then
+        for a in "${a%%,*}" "${a##*,}"; do conntrack -D -r "$a" >/dev/null 2>&1; done
+    fi
+    rm -rf $old
+    rmdir $dns/leaving $dns/names/* $dns/names $dns 2>/dev/null
+    :
+}
+{ start_resolver 7306312315bf 15219 127.70.49.35 lnfront front host; } || fail 0
+
 s=2; echo $s >>$r/stage
-nft -f - <<'LINUXNET_END' || fail 0
+nft -f - <<'LINUXNET_END' || fail 1
 add element bridge linuxnet endpoints { "lewebfront" }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
+add element inet linuxnet resolvers { "lnfront" . 172.20.0.2 : 127.70.49.35 . 15219 }
 LINUXNET_END
 
 s=3; echo $s >>$r/stage
 echo '@@ links'
-ip -j -d -batch - <<'LINUXNET_END' || fail 1
+ip -j -d -batch - <<'LINUXNET_END' || fail 2
 link add name lewebfront mtu 1500 type veth peer name front mtu 1500 address 02:6c:ac:14:00:02 netns web
 link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
 link set dev lewebfront type bridge_slave hairpin on isolated off
@@ -238,7 +500,7 @@ write_netns_files() {
     ') || return 1
     eval "$t"
 }
-write_netns_files /etc/netns/web <<'LINUXNET_END' || fail 2
+write_netns_files /etc/netns/web <<'LINUXNET_END' || fail 3
 L # Of pulumi-linuxnet, which writes over what is changed here.
 L 127.0.0.1 localhost
 L ::1 localhost ip6-localhost ip6-loopback
@@ -247,19 +509,21 @@ L 172.20.0.1 host.docker.internal host.linuxnet.internal
 F merge /etc/netns/web/hosts 1-5
 LINUXNET_END
 
-nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 3
+nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 4
 set -e
 printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
 if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '%s\n' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi
+printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/route_localnet
 LINUXNET_END
 
 echo '@@ namespace web'
-nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 4
+nsenter --net=/run/netns/web ip -j -d -batch - <<'LINUXNET_END' || fail 5
 link set dev front addrgenmode none
 link set dev front up
 address replace 172.20.0.2/24 dev front
 route replace 172.20.0.0/24 dev front src 172.20.0.2 table 1000
 route replace default via 172.20.0.1 dev front table 1000
+route replace 127.0.0.11 via 172.20.0.1 dev front src 172.20.0.2 table local
 route replace default via 172.20.0.1 dev front table main
 rule add priority 1000 from 172.20.0.2 lookup 1000
 link set dev front address 02:6c:ac:14:00:02
@@ -267,6 +531,38 @@ addr show
 route show table all type unicast
 rule show
 LINUXNET_END
+
+dns=/run/linuxnet-dns
+is_serving() {
+    server= comm=
+    if [ -s $1/pid ]; then read -r server <$1/pid; fi
+    if [ -n "$server" ] && [ -r /proc/$server/comm ]; then read -r comm </proc/$server/comm; fi
+    [ "$comm" = dnsmasq ]
+}
+reload=
+put_names() {
+    case " $reload " in *" $1 "*) ;; *) reload="$reload $1" ;; esac
+    f=$dns/names/$1/$2
+    if [ $# = 2 ]; then rm -f $f; return; fi
+    if [ ! -d $dns/names/$1 ]; then (umask 022; mkdir -p $dns/names/$1) || return; fi
+    a=$3
+    shift 3
+    while :; do
+        echo "${a%%,*} $*"
+        case $a in *,*) a=${a#*,} ;; *) break ;; esac
+    done >$f
+}
+reload_resolvers() {
+    for n in $reload; do
+        for v in $dns/views/*/networks/$n; do
+            if is_serving ${v%/networks/*}; then kill -HUP $server; fi
+        done
+        rmdir $dns/names/$n 2>/dev/null
+    done
+    rmdir $dns/names $dns 2>/dev/null
+    reload=
+}
+{ put_names lnfront lewebfront 172.20.0.2 web.front web && reload_resolvers; } || fail 6
 
 wait $p || fail manifest
 s=4; echo $s >>$r/stage
