@@ -83,8 +83,6 @@ export function nameFiles(sandbox: SandboxObject, world: World): Item[] {
     const dns = dnsOf(sandbox, world);
     if (dns.mode === "none") return [];
     const at = { type: "netns-file", netns: sandbox.name } as const;
-    // Until there is a server.
-    if (dns.mode === "server") return [{ ...at, file: "hosts", lines: hostsLines(sandbox, world) }];
     const asksAsHost = dns.mode === "hosts" && dns.servers.length === 0 && dns.forwards;
     return [
         { ...at, file: "hosts", lines: hostsLines(sandbox, world) },

@@ -82,6 +82,13 @@ test.each([
         ["file /etc/netns/web/hosts"],
     ],
     [
+        "a resolv.conf with another server",
+        "/etc/netns/web/resolv.conf:nameserver 172.20.0.1",
+        "/etc/netns/web/resolv.conf:nameserver 192.0.2.1",
+        ["file /etc/netns/web/resolv.conf"],
+    ],
+    ["a resolv.conf that is gone", /\/etc\/netns\/web\/resolv.conf.*\n/g, "", ["file /etc/netns/web/resolv.conf"]],
+    [
         "a rule in the place of one of ours",
         /("chain": "in_ledbback".{0,40}"comment": "#)[0-9a-f]{8}/,
         "$1ffffffff",

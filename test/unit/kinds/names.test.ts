@@ -175,6 +175,25 @@ test("files: with a server the hosts file has the sandbox's own names, with host
     expect(files(shop({}, { dns: { mode: "none" } }), "db")).toEqual({});
 });
 
+test("files: resolv.conf names the gateway that answers, else servers, and nobody in internal networks", () => {
+    const resolver = (world: World, name: string) => files(world, name)[`${sandboxOf(world, name).name}/resolv.conf`];
+    expect(resolver(shop(), "web")).toEqual(["nameserver 172.20.0.1", "options ndots:0"]);
+    expect(resolver(shop(), "db")).toEqual(["nameserver 172.21.0.1", "options ndots:0"]);
+    const settings = { search: ["a.example", "b.example"], options: ["ndots:2", "rotate"], servers: ["192.0.2.53"] };
+    expect(resolver(shop({ dns: settings }), "web")).toEqual([
+        "nameserver 172.20.0.1",
+        "search a.example b.example",
+        "options ndots:2 rotate",
+    ]);
+    const inFiles = shop({ dns: { ...settings, mode: "hosts" } }, { dns: { mode: "hosts" } });
+    expect(resolver(inFiles, "web")).toEqual([
+        "nameserver 192.0.2.53",
+        "search a.example b.example",
+        "options ndots:2 rotate",
+    ]);
+    expect(resolver(inFiles, "db")).toEqual([]);
+});
+
 test("files: a sandbox's extraHosts go before those of its networks, and before names", () => {
     let world = shop({ dns: { mode: "hosts" }, extraHosts: { a: "192.0.2.1", b: "192.0.2.2" } });
     world = sandbox(world, "web", { extraHosts: { b: "host-gateway", db: "192.0.2.3" } });

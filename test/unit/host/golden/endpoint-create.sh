@@ -76,6 +76,7 @@ if [ -n "$recovered" ] || [ "$g $i $e" != 'a1  ' ]; then
 fi
 if [ -e /sys/class/net/lewebfront ]; then echo '@@ taken'; echo 'interface "lewebfront"'; exit 76; fi
 if [ -e /etc/netns/web/hosts ]; then echo '@@ taken'; echo 'the file "/etc/netns/web/hosts"'; exit 76; fi
+if [ -e /etc/netns/web/resolv.conf ]; then echo '@@ taken'; echo 'the file "/etc/netns/web/resolv.conf"'; exit 76; fi
 s=0; echo $s >$r/stage
 printf '%s' 'if [ $s -ge 4 ]; then
 for f in /var/lib/linuxnet/new/*; do [ ! -e "$f" ] || mv -f /var/lib/linuxnet/new/* /var/lib/linuxnet/objects/ || return 1; break; done
@@ -120,7 +121,7 @@ nsenter --net=/run/netns/web ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/nu
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
-{ rm -f /etc/netns/web/hosts && { rmdir /etc/netns/web 2>/dev/null || :; }; } 2>/dev/null || :
+{ rm -f /etc/netns/web/resolv.conf /etc/netns/web/hosts && { rmdir /etc/netns/web 2>/dev/null || :; }; } 2>/dev/null || :
 
 ip -force -batch - <<'\''LINUXNET_END'\'' 2>/dev/null || :
 link del dev lewebfront
@@ -506,7 +507,10 @@ L 127.0.0.1 localhost
 L ::1 localhost ip6-localhost ip6-loopback
 L 172.20.0.2 web.front web
 L 172.20.0.1 host.docker.internal host.linuxnet.internal
+L nameserver 172.20.0.1
+L options ndots:0
 F merge /etc/netns/web/hosts 1-5
+F write /etc/netns/web/resolv.conf 1,6-7
 LINUXNET_END
 
 nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 4

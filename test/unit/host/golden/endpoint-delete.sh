@@ -310,7 +310,10 @@ L 127.0.0.1 localhost
 L ::1 localhost ip6-localhost ip6-loopback
 L 172.20.0.2 web.front web
 L 172.20.0.1 host.docker.internal host.linuxnet.internal
+L nameserver 172.20.0.1
+L options ndots:0
 F merge /etc/netns/web/hosts 1-5
+F write /etc/netns/web/resolv.conf 1,6-7
 LINUXNET_END
 
 nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
@@ -405,7 +408,7 @@ nsenter --net=/run/netns/web ip -batch - <<'LINUXNET_END' || fail 1
 rule del priority 1000 from 172.20.0.2 lookup 1000
 LINUXNET_END
 
-{ rm -f /etc/netns/web/hosts && { rmdir /etc/netns/web 2>/dev/null || :; }; } || fail 2
+{ rm -f /etc/netns/web/resolv.conf /etc/netns/web/hosts && { rmdir /etc/netns/web 2>/dev/null || :; }; } || fail 2
 
 ip -batch - <<'LINUXNET_END' || fail 3
 link del dev lewebfront
