@@ -25,6 +25,24 @@ export const layoutShape: MatrixShape = {
 /** What of it should be open. */
 export const layoutWays: readonly Way[] = expectedWays;
 
+/** The same by name: from every sandbox to every service, by the addresses of one family that its name has there. */
+export function listNameKnockers(place: Pick<Place, "host">, outputs: LayoutOutputs, family: 4 | 6): Knocker[] {
+    const doors = Object.entries(listeningPorts).flatMap(([service, ports]) =>
+        ports.map((port) => ({ to: `${service}:${port}`, by: "name", address: service, port, family })),
+    );
+    return Object.keys(listeningPorts).map((name) => {
+        return { name, machine: place.host, namespace: outputs.namespaces[name], doors };
+    });
+}
+
+/** What of that should be open: what is open between two sandboxes by any network. */
+export const nameWays: readonly Way[] = Object.keys(listeningPorts).flatMap((from) => {
+    const reached = new Set(
+        expectedWays.filter((way) => way.from === from && way.by !== "published").map(({ to }) => to),
+    );
+    return [...reached].map((to) => ({ from, to, by: "name" }));
+});
+
 /** Who tries which doors; the servers have to be there. */
 export function listKnockers(place: Pick<Place, "host" | "outside" | "address">, outputs: LayoutOutputs): Knocker[] {
     const { host, outside, address } = place;

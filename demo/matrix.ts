@@ -8,8 +8,11 @@ export interface Door {
     readonly to: string;
     /** As {@link Way.by}. */
     readonly by: string;
+    /** Or a name, which the knocker looks up. */
     readonly address: string;
     readonly port: number;
+    /** Of a name: the addresses that are tried. @default both */
+    readonly family?: 4 | 6;
 }
 
 /** Somebody who tries every door. */
@@ -65,7 +68,7 @@ function doorsOf({ name, doors }: Knocker): Door[] {
 }
 
 function renderKnocker(knocker: Knocker, timeoutMs: number): string {
-    const doors = doorsOf(knocker).map(({ address, port }) => [address, port]);
+    const doors = doorsOf(knocker).map(({ address, port, family }) => [address, port, ...(family ? [family] : [])]);
     const inside = knocker.namespace === undefined ? "" : `ip netns exec ${knocker.namespace} `;
     return inside + renderCall(knocker.machine.runtime, "knock", { from: knocker.name, doors, timeoutMs });
 }

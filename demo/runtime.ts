@@ -4,7 +4,7 @@ export interface Runtime {
     readonly command: readonly string[];
     /** Given `{ name, ports }`: says "ready", then answers every HTTP request with its name and the client's address. */
     readonly listen: string;
-    /** Given `{ from, doors: [[address, port]], timeoutMs }`: prints `{ from, open: [boolean] }`, one for each door. */
+    /** Given `{ from, doors: [[address or name, port, family?]], timeoutMs }`: prints `{ from, open: [boolean] }`, one for each door. */
     readonly knock: string;
 }
 
@@ -23,8 +23,8 @@ Promise.all(ports.map(listen)).then(() => console.log("ready"));
     knock: `
 const { connect } = require("node:net");
 const { from, doors, timeoutMs } = JSON.parse(process.argv[1]);
-const knock = ([host, port]) => new Promise((resolve) => {
-    const socket = connect({ host, port });
+const knock = ([host, port, family]) => new Promise((resolve) => {
+    const socket = connect({ host, port, family });
     const end = (open) => { socket.destroy(); resolve(open); };
     socket.on("connect", () => end(true)).on("error", () => end(false));
     setTimeout(end, timeoutMs, false).unref();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { listeningPorts } from "../../demo/expected.js";
-import { type LayoutOutputs, layoutWays, listKnockers } from "../../demo/layout.js";
+import { type LayoutOutputs, layoutWays, listKnockers, listNameKnockers, nameWays } from "../../demo/layout.js";
 import { labMachine, type Machine } from "../../demo/machine.js";
 import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
 import { makeThrowawayHost, type Place } from "../../demo/place.js";
@@ -67,6 +67,9 @@ describe("examples", () => {
             await using _servers = await startServers(place.host, outputs.namespaces, listeningPorts);
             const knockers = await withIpv6(listKnockers(place, outputs));
             expect(inWords(await observeWays(knockers))).toEqual(inWords(inBothFamilies(layoutWays)));
+            // No program in a sandbox needs an address.
+            for (const family of [4, 6] as const)
+                expect(inWords(await observeWays(listNameKnockers(place, outputs, family)))).toEqual(inWords(nameWays));
             await expectPublishedOnly(place, outputs);
 
             // The same program with one rule less, and IPv4 alone as it is by itself, shows exactly that.
