@@ -5,6 +5,7 @@ import { type EngineTimes, measureEngine } from "./engine.js";
 import { measureEntry } from "./entry.js";
 import { type Goal, renderGoals } from "./goals.js";
 import { measureGrowth } from "./growth.js";
+import { benchNames } from "./names/section.js";
 import { measureOperations, type OperationCost, type Verb } from "./operations.js";
 import { benchOverlay } from "./overlay/section.js";
 import { measurePeers } from "./peers/compare.js";
@@ -17,7 +18,7 @@ import { type Options, say, title } from "./report.js";
 import { benchScale } from "./scale/section.js";
 import { renderDirect, renderEngine, renderOperations } from "./tables.js";
 
-const sections = ["entry", "operations", "growth", "ports", "direct", "engine", "overlay", "scale"] as const;
+const sections = ["entry", "operations", "growth", "ports", "direct", "engine", "overlay", "scale", "names"] as const;
 type Section = (typeof sections)[number];
 
 function benchEntry(): Goal[] {
@@ -171,6 +172,7 @@ async function bench(wanted: readonly Section[], options: Options): Promise<void
     if (isWanted("engine")) goals.push(...(await benchEngine(options)));
     if (isWanted("overlay")) goals.push(...(await benchOverlay(options)));
     if (isWanted("scale")) goals.push(...(await benchScale(options)));
+    if (isWanted("names")) goals.push(...(await benchNames(options)));
     title("Done");
     say(renderGoals(goals));
 }

@@ -122,12 +122,12 @@ test.each<[string, (on: ReturnType<typeof base>) => void, readonly string[]]>([
     [
         "everything that is wrong with one network",
         ({ edge: host }) => {
-            const args = { host, subnet: "172.21.0/24", ipv4: false, ip_range: "172.21.0.0/25", internall: true };
+            const args = { host, subnet: "172.21.0/24", vlan: 7, ip_range: "172.21.0.0/25", internall: true };
             new linuxnet.Network("wrong", args as linuxnet.NetworkArgs);
         },
         [
             'Network "wrong": subnet: "172.21.0" is not an IPv4 address such as 172.20.0.10 (got "172.21.0/24").',
-            'Network "wrong": ipv4: is not supported yet. Every network has IPv4 (got false).',
+            'Network "wrong": vlan: is not supported yet. It belongs to the drivers "macvlan" and "ipvlan" (got 7).',
             'Network "wrong": ip_range: there is no such argument. Did you mean "ipRange"?',
             'Network "wrong": internall: there is no such argument. Did you mean "internal"?',
         ],

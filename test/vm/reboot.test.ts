@@ -66,6 +66,14 @@ test("reboot: everything answers again without Pulumi, a refresh is empty, and n
                 ...(await ask({ machine: host, sandbox: other }, `${reached} from ${otherAddress}`)),
             };
         };
+        const expectNames = async (event: string) => {
+            const since = performance.now();
+            const look = () => host.exec("dig +short +tries=1 +time=1 @127.0.0.11 db || :", { sandbox: web });
+            await expect.poll(async () => (await look()).stdout, { timeout: 60_000 }).toContain("172.21.0.10");
+            console.log(`names answer ${((performance.now() - since) / 1000).toFixed(1)} s after ${event}`);
+        };
+        await host.exec("kill -9 $(cat /run/linuxnet-dns/views/*/pid)");
+        await expectNames("kill -9");
         await host.exec("cat >/etc/systemd/system/web.service && systemctl enable --now web.service", {
             stdin: serviceIn(web),
         });
@@ -96,6 +104,7 @@ test("reboot: everything answers again without Pulumi, a refresh is empty, and n
         for (const powerCut of [false, true]) {
             const since = performance.now();
             await host.reboot({ powerCut });
+            await expectNames("the host's sshd answers again");
             await expect.poll(() => host.lab.probe(client, host, 8080), { timeout: 60_000 }).toBe("open");
             const seconds = ((performance.now() - since) / 1000).toFixed(1);
             const { stdout: journal } = await host.exec(
