@@ -23,8 +23,15 @@ Promise.all(ports.map(listen)).then(() => console.log("ready"));
     knock: `
 const { connect } = require("node:net");
 const { from, doors, timeoutMs } = JSON.parse(process.argv[1]);
-const knock = ([host, port, family]) => new Promise((resolve) => {
-    const socket = connect({ host, port, family });
+const { lookup } = require("node:dns").promises;
+// All addresses of a name, as programs try one after the other.
+const knock = async ([host, port, family]) => {
+    if (family === undefined) return knockAt(host, port);
+    const all = await lookup(host, { family, all: true }).catch(() => []);
+    return (await Promise.all(all.map(({ address }) => knockAt(address, port)))).includes(true);
+};
+const knockAt = (host, port) => new Promise((resolve) => {
+    const socket = connect({ host, port });
     const end = (open) => { socket.destroy(); resolve(open); };
     socket.on("connect", () => end(true)).on("error", () => end(false));
     setTimeout(end, timeoutMs, false).unref();

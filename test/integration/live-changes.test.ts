@@ -130,7 +130,7 @@ test("live changes: one port among 10,000 is one map element, whatever form its 
     await using monitor = await bed.host.spawn("exec stdbuf -oL nft monitor");
     const mark = () => bed.host.exec("nft add table inet marker && nft delete table inet marker");
     // It hears nothing before it has read what is there.
-    await expect.poll(async () => mark().then(monitor.output), { timeout: 20_000 }).toContain("marker");
+    await expect.poll(async () => mark().then(monitor.output), { timeout: 50_000 }).toContain("marker");
     /** What nft is told of a change. */
     const toldOf = async (change: () => Promise<unknown>) => {
         const seen = monitor.output().length;
