@@ -33,7 +33,7 @@ socket.connect(Number(port), host, () => {
             socket.send(String(counts.sent), () => undefined);
         }
     }, 1);
-    setInterval(() => { judge(); console.log(JSON.stringify(counts)); }, 20);
+    setInterval(() => { judge(); console.log(JSON.stringify({ ...counts, at: Date.now() })); }, 20);
 });
 `;
 
@@ -44,6 +44,8 @@ export interface StreamCounts {
     readonly lost: number;
     /** The longest row of lost packets. */
     readonly lostInRow: number;
+    /** When this was said, in milliseconds since 1970. */
+    readonly at: number;
 }
 
 /** A place that sends udp packets all the time to somebody who answers each with itself ({@link serveEcho}). */
@@ -62,8 +64,14 @@ export async function startStream(place: Place, host: string, port: number, perS
     return {
         counts,
         async settled() {
+            // What it said last may be older than this call, on a busy machine by much.
+            const calledAt = Date.now();
+            const until = async (isSo: () => boolean) => {
+                while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
+            };
+            await until(() => counts().at > calledAt);
             const { sent } = counts();
-            while (counts().judged < sent) await new Promise((resolve) => setTimeout(resolve, 20));
+            await until(() => counts().judged >= sent);
             return counts();
         },
         [Symbol.asyncDispose]: () => sender.stop(),
