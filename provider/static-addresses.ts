@@ -1,5 +1,4 @@
-import { formatIpv4, parseIpv4 } from "./model/address.js";
-import { formatIpv6, isIpv6, parseIpv6 } from "./model/ipv6.js";
+import { formatAddress, rangeOf } from "./model/range.js";
 
 type Inputs = Readonly<Record<string, unknown>>;
 
@@ -28,7 +27,8 @@ export function staticAddressesFor(inputs: Inputs): ReadonlySet<string> {
 /** A text that is no address is refused where it is given. */
 function canonical(address: string): string[] {
     try {
-        return [isIpv6(address) ? formatIpv6(parseIpv6(address)) : formatIpv4(parseIpv4(address))];
+        const { first, family } = rangeOf(address);
+        return [formatAddress(first, family)];
     } catch {
         return [];
     }

@@ -52,30 +52,40 @@ function firstFree(pools: readonly AddressPool[], taken: readonly AddressRange<b
     return undefined;
 }
 
-/** Addresses of the host that are in use, and by what. */
-interface Occupant extends AddressRange<bigint> {
+/** Addresses that are in use, and by what. */
+export interface Occupant extends AddressRange<bigint> {
     readonly what: string;
+    /** Of the host itself: where. Absent: of a network of ours. */
+    readonly interfaceName?: string;
+    readonly isBridge?: true;
 }
 
-function occupantsOf(family: 4 | 6, { world, facts, key }: BuildContext<NetworkObject>): Occupant[] {
+/** Networks of ours, then addresses and routes of the host. */
+export function occupantsOf(family: 4 | 6, { world, facts, key }: BuildContext<NetworkObject>): Occupant[] {
     const networks = world.all("network").flatMap((other): Occupant[] => {
         const half = other.key === key ? undefined : halfOf(other, family);
         if (half === undefined) return [];
         return [{ ...parseRange(half.subnet), what: `${half.subnet} of ${describeObject(other)}` }];
     });
+    const ofInterface = (text: string, name: string) => `${text} of the host's interface ${name}${ofMaker(name)}`;
     if (family === 6) {
-        const shown = facts.ipv6?.subnets ?? [];
-        return [...networks, ...shown.map((each) => ({ ...each.range, what: ofInterface(each.text, each) }))];
+        const shown = (facts.ipv6?.subnets ?? []).map(({ range, text, interfaceName }) => {
+            return { ...range, what: ofInterface(text, interfaceName), interfaceName };
+        });
+        return [...networks, ...shown];
     }
-    const addresses = facts.addresses.map((each) => ({
-        ...widen(each.range),
-        what: ofInterface(each.address, each),
+    const addresses = facts.addresses.map(({ range, address, interfaceName, isBridge }) => ({
+        ...widen(range),
+        what: ofInterface(address, interfaceName),
+        interfaceName,
+        ...(isBridge ? { isBridge } : {}),
     }));
     const routes = facts.routes
         .map(({ destination: { text, ...range }, interfaceName }) => ({
             ...widen(range),
             text,
-            what: `the route to ${text} over ${interfaceName}`,
+            what: `the host's route to ${text} over ${interfaceName}${ofMaker(interfaceName)}`,
+            interfaceName,
         }))
         // Those that come with an address are told by it.
         .filter(({ text, first, last }) => {
@@ -84,9 +94,6 @@ function occupantsOf(family: 4 | 6, { world, facts, key }: BuildContext<NetworkO
         });
     return [...networks, ...addresses, ...routes];
 }
-
-const ofInterface = (text: string, { interfaceName }: { readonly interfaceName: string }) =>
-    `${text} of interface ${interfaceName}${ofMaker(interfaceName)}`;
 
 const widen = ({ first, last }: AddressRange<number>) => ({ first: BigInt(first), last: BigInt(last) });
 

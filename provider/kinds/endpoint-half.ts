@@ -9,7 +9,6 @@ import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { enumerate } from "./enumeration.js";
 import { type BuildContext, defined, describeObject } from "./kind.js";
-import { refuseAsAddress } from "./network-half.js";
 import { rangesAcross } from "./tunnel-forwarding.js";
 
 type Context = BuildContext<EndpointObject>;
@@ -42,29 +41,34 @@ export function chooseAddresses(wanted: Addresses, network: NetworkObject, conte
     return defined({ ipv4Address, ipv6Address });
 }
 
+/** @throws Refusal for an address of the program's choice that the endpoint cannot have */
+function refuseWanted(what: string, wanted: string, half: Half, network: NetworkObject, context: Context): void {
+    const { family, subnet } = half;
+    const of = `of network "${network.name}"`;
+    const instead = `Choose another ${nameIn[family]}, or leave it out.`;
+    if (!covers(parseRange(subnet), rangeOf(wanted)))
+        throw new Refusal(`${what} ${wanted} is outside subnet ${subnet} ${of}. ${instead}`);
+    if (unusableOf(half).has(rangeOf(wanted).first)) {
+        const which = family === 4 ? "first or last" : "first";
+        throw new Refusal(`${what} ${wanted} is the ${which} of ${subnet}, which no endpoint can have. ${instead}`);
+    }
+    if (wanted === half.gateway) throw new Refusal(`${what} ${wanted} is the gateway ${of}. ${instead}`);
+    const holder = othersOn(network, context).find((other) => addressOf(other, network, family) === wanted);
+    if (holder !== undefined)
+        throw new Refusal(`${what} ${wanted} is already used by ${describeObject(holder)}. ${instead}`);
+}
+
 /** The address that the program gives, or that the endpoint has, or the lowest free one. @throws Refusal */
 function chooseAddress(wanted: string | undefined, half: Half, network: NetworkObject, context: Context): string {
     const { family, subnet } = half;
     const name = nameIn[family];
-    const whole = parseRange(subnet);
     const others = othersOn(network, context);
     if (wanted !== undefined) {
-        const instead = `Choose another ${name}, or leave it out.`;
-        if (!covers(whole, rangeOf(wanted)))
-            throw new Refusal(`address ${wanted} is outside subnet ${subnet} of network "${network.name}". ${instead}`);
-        if (unusableOf(half).has(rangeOf(wanted).first)) {
-            const which = family === 4 ? "first or last" : "first";
-            throw new Refusal(`address ${wanted} is the ${which} of ${subnet}, which no endpoint can have. ${instead}`);
-        }
-        if (wanted === half.gateway)
-            throw new Refusal(`address ${wanted} is the gateway of network "${network.name}". ${instead}`);
-        const holder = others.find((other) => addressOf(other, network, family) === wanted);
-        if (holder !== undefined)
-            throw new Refusal(`address ${wanted} is already used by ${describeObject(holder)}. ${instead}`);
+        refuseWanted("address", wanted, half, network, context);
         return wanted;
     }
     const before = context.previous?.network === network.key ? context.previous[name] : undefined;
-    if (before !== undefined && covers(whole, rangeOf(before))) return before;
+    if (before !== undefined && covers(parseRange(subnet), rangeOf(before))) return before;
     if (network.bridge?.isManaged === false && half.ipRange === undefined) {
         throw new Refusal(
             `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others, who have addresses of it too. ` +
@@ -123,15 +127,7 @@ function chooseBeside(
     const range = automaticRange(ipv6);
     const derived = sameNumber(ipv4Address, ipv4.subnet, range);
     if (wanted !== undefined) {
-        refuseAsAddress(wanted, `ipv6Address ${wanted}`, ipv6);
-        const holder = others.find((other) => addressOf(other, network, 6) === wanted);
-        if (wanted === ipv6.gateway)
-            throw new Refusal(`ipv6Address ${wanted} is the gateway of network "${network.name}". Choose another.`);
-        if (holder !== undefined) {
-            throw new Refusal(
-                `ipv6Address ${wanted} is already used by ${describeObject(holder)}. Choose another, or leave it out.`,
-            );
-        }
+        refuseWanted("ipv6Address", wanted, ipv6, network, context);
         return wanted === derived ? undefined : wanted;
     }
     // One that follows from an IPv4 address is as much its endpoint's alone as that.

@@ -19,7 +19,9 @@ interface BridgeInputs {
 
 /** What a network needs of its bridge; an own one has it from creation. */
 const options = { nf_call_iptables: 1, nf_call_ip6tables: 1 };
-const sysctlsOf = (name: string) => ({
+
+/** The switches of a bridge that is a gateway, and their values. */
+export const ipv4Sysctls = (name: string) => ({
     [`net/ipv4/conf/${name}/forwarding`]: "1",
     // For 127.0.0.1:<published port>; the ruleset's guard_loopback is there before.
     [`net/ipv4/conf/${name}/route_localnet`]: "1",
@@ -41,7 +43,7 @@ export function surveyBridge(raw: Record<string, unknown>, facts: HostFacts): It
     if (name === undefined) return [];
     return [
         { type: "kept", what: "bridge", dev: name },
-        ...Object.entries(sysctlsOf(name)).map(([key, value]): Item => ({ type: "sysctl", key, value })),
+        ...Object.entries(ipv4Sysctls(name)).map(([key, value]): Item => ({ type: "sysctl", key, value })),
     ];
 }
 
@@ -91,7 +93,7 @@ export function findBridge(
         );
     }
     const shown = kernel?.namespaces.get("")?.sysctls;
-    const oldSysctls = Object.fromEntries(Object.keys(sysctlsOf(name)).map((key) => [key, shown?.get(key) ?? "0"]));
+    const oldSysctls = Object.fromEntries(Object.keys(ipv4Sysctls(name)).map((key) => [key, shown?.get(key) ?? "0"]));
     // What all objects share may have opened it before, and closes it after the last of them.
     const openedByUs =
         world.base === undefined ? facts.forwarding[name] === false : world.base.openedUplinks.includes(name);
@@ -132,7 +134,7 @@ export function foreignBridgeItems(bridge: ForeignBridge, gatewayAddress: string
         kept,
         address,
         { type: "option", dev, kind: "bridge", options, old: oldOptions },
-        ...Object.entries(sysctlsOf(dev)).flatMap(([key, value]): Item[] => {
+        ...Object.entries(ipv4Sysctls(dev)).flatMap(([key, value]): Item[] => {
             const old = oldSysctls[key];
             return old === undefined ? [] : [{ type: "sysctl", key, value, old }];
         }),

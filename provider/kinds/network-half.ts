@@ -1,12 +1,11 @@
 import { contains, overlaps } from "../model/address.js";
-import { ofMaker } from "../model/foreign.js";
 import { unusableOf } from "../model/free-address.js";
 import { addressOf, automaticRange, type Half, type Halves, halfOf, sameNumber } from "../model/half.js";
 import { isIpv6 } from "../model/ipv6.js";
 import type { ForeignBridge, NetworkObject } from "../model/object.js";
 import { covers, familyOf, formatAddress, parseRange, rangeOf } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
-import { chooseSubnet } from "./address-pools.js";
+import { chooseSubnet, occupantsOf } from "./address-pools.js";
 import { adviseOnOverlap } from "./foreign-bridge.js";
 import { type BuildContext, describeObject } from "./kind.js";
 import { ofFamily, type PerFamily } from "./schema.js";
@@ -69,36 +68,13 @@ function refuseOverlap(
     bridge: string | undefined,
 ) {
     const subnet = parseRange(own);
-    const { world, facts } = context;
-    for (const other of world.all("network")) {
-        const half = other.key === context.key ? undefined : halfOf(other, family);
-        if (half !== undefined && overlaps(subnet, parseRange(half.subnet)))
-            throw new Refusal(`subnet ${own} overlaps ${half.subnet} of ${describeObject(other)}. ${choose}`);
-    }
-    if (raw["allowOverlap"] === true) return;
-    if (family === 6) {
-        for (const { range, text, interfaceName } of facts.ipv6?.subnets ?? []) {
-            if (!overlaps(subnet, range)) continue;
-            throw new Refusal(
-                `subnet ${own} overlaps ${text} of the host's interface ${interfaceName}${ofMaker(interfaceName)}. ${choose}`,
-            );
-        }
-        return;
-    }
-    const [first, last] = [Number(subnet.first), Number(subnet.last)];
-    for (const { range, address, interfaceName, isBridge } of facts.addresses) {
-        if (!overlaps({ first, last }, range) || interfaceName === bridge) continue;
-        const isSame = isBridge === true && range.first === first && range.last === last;
+    for (const { what, interfaceName, isBridge, ...range } of occupantsOf(family, context)) {
+        const isOfHost = interfaceName !== undefined;
+        if (isOfHost && (raw["allowOverlap"] === true || interfaceName === bridge)) continue;
+        if (!overlaps(subnet, range)) continue;
+        const isSame = isBridge === true && range.first === subnet.first && range.last === subnet.last;
         throw new Refusal(
-            `subnet ${own} overlaps ${address} of the host's interface ${interfaceName}${ofMaker(interfaceName)}. ` +
-                adviseOnOverlap(interfaceName, isSame),
-        );
-    }
-    for (const { destination, interfaceName } of facts.routes) {
-        if (destination.text === "0.0.0.0/0" || !overlaps({ first, last }, destination)) continue;
-        if (interfaceName === bridge) continue;
-        throw new Refusal(
-            `subnet ${own} overlaps the host's route to ${destination.text} over ${interfaceName}${ofMaker(interfaceName)}. ${choose}`,
+            `subnet ${own} overlaps ${what}. ${isOfHost ? adviseOnOverlap(interfaceName, isSame) : choose}`,
         );
     }
 }
@@ -110,15 +86,16 @@ export function defaultGateway(half: Pick<Half, "subnet" | "ipRange">): string {
 }
 
 /** @throws Refusal when no interface on the subnet can have the address */
-export function refuseAsAddress(address: string, what: string, half: Half): void {
-    if (!covers(parseRange(half.subnet), rangeOf(address)))
-        throw new Refusal(`${what} is outside subnet ${half.subnet}. Choose one inside.`);
-    if (!unusableOf(half).has(rangeOf(address).first)) return;
+function refuseGateway(half: Half): void {
+    const { family, subnet, gateway } = half;
+    if (!covers(parseRange(subnet), rangeOf(gateway)))
+        throw new Refusal(`gateway ${gateway} is outside subnet ${subnet}. Choose one inside.`);
+    if (!unusableOf(half).has(rangeOf(gateway).first)) return;
     const reason =
-        half.family === 6
-            ? `the first of ${half.subnet}, which means all routers (RFC 4291)`
-            : `the first or last of ${half.subnet}, which no interface can have`;
-    throw new Refusal(`${what} is ${reason}. Choose another.`);
+        family === 6
+            ? `the first of ${subnet}, which means all routers (RFC 4291)`
+            : `the first or last of ${subnet}, which no interface can have`;
+    throw new Refusal(`gateway ${gateway} is ${reason}. Choose another.`);
 }
 
 /** What of others the network is on. */
@@ -153,7 +130,7 @@ function chooseHalf(
     const half: Half = { family, gateway, ...range };
     if (ipRange !== undefined && !contains(parseRange(subnet), parseRange(ipRange)))
         throw new Refusal(`ipRange ${ipRange} is outside subnet ${subnet}. Choose one inside.`);
-    refuseAsAddress(gateway, `gateway ${gateway}`, half);
+    refuseGateway(half);
     refuseOverlap(half, raw, context, place.bridge?.interfaceName);
     const after = toHalves([...(ipv4 === undefined ? [] : [ipv4]), half]);
     const holder = world.endpointsOf(key).find((endpoint) => addressOf(endpoint, after, family) === gateway);

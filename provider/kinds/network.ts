@@ -13,7 +13,7 @@ import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { chooseSubnet } from "./address-pools.js";
 import { dns, extraHosts } from "./dns-arguments.js";
-import { findBridge, foreignBridgeItems, surveyBridge } from "./foreign-bridge.js";
+import { findBridge, foreignBridgeItems, ipv4Sysctls, surveyBridge } from "./foreign-bridge.js";
 import { defined, given, type ObjectKind, ownName } from "./kind.js";
 import { chooseDns, dnsServerOf } from "./names.js";
 import { chooseHalves, isWanted, wantedHalf } from "./network-half.js";
@@ -34,7 +34,7 @@ import {
     shape,
     text,
 } from "./schema.js";
-import { ownAddresses } from "./tunnel-replies.js";
+import { ownSubnets } from "./tunnel-replies.js";
 
 const driver = z.literal(
     "bridge",
@@ -217,7 +217,7 @@ function memberships(network: NetworkObject): Item[] {
 function bridgeAddresses(network: NetworkObject): Item[] {
     const { key: dev } = network;
     const link = `link ${dev}`;
-    const sysctl = (key: string, value: string): Item => ({ type: "sysctl", key: `net/${key}`, value, link });
+    const sysctl = (key: string, value: string): Item => ({ type: "sysctl", key, value, link });
     return halvesOf(network).flatMap((half): Item[] => {
         const gateway: Item = { type: "address", dev, link, address: withPrefixOf(half, half.gateway) };
         if (half.family === 6) {
@@ -226,17 +226,10 @@ function bridgeAddresses(network: NetworkObject): Item[] {
             return [
                 gateway,
                 { type: "address", dev, link, address: linkLocal },
-                sysctl(`ipv6/conf/${dev}/accept_ra`, "0"),
+                sysctl(`net/ipv6/conf/${dev}/accept_ra`, "0"),
             ];
         }
-        return [
-            gateway,
-            sysctl(`ipv4/conf/${dev}/forwarding`, "1"),
-            // For 127.0.0.1:<published port>; the ruleset's guard_loopback is there before.
-            sysctl(`ipv4/conf/${dev}/route_localnet`, "1"),
-            // Neighbours on one bridge talk directly; redirects would name addresses the port guard drops.
-            sysctl(`ipv4/conf/${dev}/send_redirects`, "0"),
-        ];
+        return [gateway, ...Object.entries(ipv4Sysctls(dev)).map(([key, value]) => sysctl(key, value))];
     });
 }
 
@@ -306,7 +299,7 @@ export const network: ObjectKind<NetworkObject> = {
         if (object.bridge !== undefined) {
             const half = firstHalf(object);
             const items = foreignBridgeItems(object.bridge, withPrefixOf(half, half.gateway));
-            return object.bridge.isManaged ? [...items, ...memberships(object), ...ownAddresses(object, world)] : items;
+            return object.bridge.isManaged ? [...items, ...memberships(object), ...ownSubnets(object, world)] : items;
         }
         return [
             {
@@ -317,7 +310,7 @@ export const network: ObjectKind<NetworkObject> = {
                 alias: linkAlias(`linuxnet network ${object.name} (${makerOf(object).stack})`),
             },
             ...memberships(object),
-            ...ownAddresses(object, world),
+            ...ownSubnets(object, world),
             ...bridgeAddresses(object),
         ];
     },

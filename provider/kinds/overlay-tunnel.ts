@@ -308,7 +308,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     },
 
     *affects(object, world) {
-        // With the first tunnel nobody speaks over it as any of them (`ownAddresses`).
+        // With the first tunnel nobody speaks over it as any of them (`ownSubnets`).
         for (const { key } of world.all("network")) yield key;
         // Tunnels on one port share elements (port, peers): the one that goes must not take the others' along.
         yield `${sharedPrefix}${object.port}`;

@@ -1,10 +1,9 @@
 import type { Item } from "../kernel/item.js";
 import { replyMarks } from "../kernel/ruleset.js";
-import { halvesOf, subnetsOf, twinOf } from "../model/half.js";
-import { isIpv6 } from "../model/ipv6.js";
+import { halvesOf, twinOf } from "../model/half.js";
 import { macOf } from "../model/mac.js";
 import type { NetworkObject, OverlayTunnelObject, TunnelPeer } from "../model/object.js";
-import { formatAddress } from "../model/range.js";
+import { familyOf, formatAddress } from "../model/range.js";
 import type { World } from "../model/world.js";
 import { nextHopOf, rangesOf } from "./tunnel-forwarding.js";
 
@@ -41,12 +40,14 @@ function gatewaysOf(peer: TunnelPeer, network: NetworkObject): string[] {
 }
 
 /** Nobody speaks over a tunnel as one of this host's networks; where there is no tunnel nobody could. */
-export function ownAddresses(network: NetworkObject, world: World): Item[] {
+export function ownSubnets(network: NetworkObject, world: World): Item[] {
     if (world.all("overlay-tunnel").length === 0) return [];
-    return subnetsOf(network).map((subnet) => {
-        const set = isIpv6(subnet) ? "network_subnets6" : "network_subnets";
-        return { type: "element", family: "inet", set, key: [subnet] };
-    });
+    return halvesOf(network).map(({ family, subnet }) => ({
+        type: "element",
+        family: "inet",
+        set: twinOf("network_subnets", family),
+        key: [subnet],
+    }));
 }
 
 /**
@@ -73,9 +74,9 @@ export function replyItems(tunnel: OverlayTunnelObject, network: NetworkObject, 
             const { underlayAddress, replyMark } = peer;
             const known = [
                 ...gatewaysOf(peer, network).map((gateway) =>
-                    element(isIpv6(gateway) ? "peer_gateways6" : "peer_gateways", [dev, gateway]),
+                    element(twinOf("peer_gateways", familyOf(gateway)), [dev, gateway]),
                 ),
-                element(isIpv6(underlayAddress) ? "peer_hosts6" : "peer_hosts", [dev, underlayAddress]),
+                element(twinOf("peer_hosts", familyOf(underlayAddress)), [dev, underlayAddress]),
             ];
             // Answers go by the gateways that its ranges have; without a range nothing is kept.
             const ranges = rangesOf(peer, network);

@@ -601,18 +601,18 @@ test("pool: one that others have is refused with what is in it, of either family
         ],
     };
     expect(used([{ base: "192.0.2.0/24", size: 25 }])).toThrow(
-        "In them are 192.0.2.10/24 of interface eth0. Give the network a subnet, or the Host further addressPools.",
+        "In them are 192.0.2.10/24 of the host's interface eth0. Give the network a subnet, or the Host further addressPools.",
     );
     expect(used([{ base: "2001:db8::/64", size: 80 }], { ipv6: true })).toThrow(
-        "no free IPv6 subnet left (2001:db8::/64 in /80s). In them are 2001:db8::/64 of interface eth0. Give",
+        "no free IPv6 subnet left (2001:db8::/64 in /80s). In them are 2001:db8::/64 of the host's interface eth0. Give",
     );
     const many = [
         { base: "10.9.0.0/16", size: 16 },
         { base: "192.0.2.0/24", size: 24 },
     ];
     expect(() => chooseNetwork(empty, "a", {}, many, routed)).toThrow(
-        "In them are 192.0.2.10/24 of interface eth0, the route to 10.9.1.0/24 over tun0, the route to 10.9.2.0/24 over tun0, " +
-            "the route to 10.9.3.0/24 over tun0, the route to 10.9.4.0/24 over tun0 and 1 more. Give",
+        "In them are 192.0.2.10/24 of the host's interface eth0, the host's route to 10.9.1.0/24 over tun0, the host's route to 10.9.2.0/24 over tun0, " +
+            "the host's route to 10.9.3.0/24 over tun0, the host's route to 10.9.4.0/24 over tun0 and 1 more. Give",
     );
 });
 
