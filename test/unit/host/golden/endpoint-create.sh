@@ -165,9 +165,7 @@ start_resolver() {
         rmdir $dns/leaving 2>/dev/null
         if is_serving $v; then kill -HUP $server && return; fi
     fi
-    if [ -d $v ]; then
-        mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
-    fi
+    if [ -d $v ]; then set_aside $1 && end_resolver $1; fi
     (
         umask 022
         mkdir -p $v/networks $dns/names || exit
@@ -204,7 +202,7 @@ start_resolver() {
         if launch_resolver $1; then return; fi
     fi
     echo "the resolver does not start: $(cat $v/log 2>/dev/null)" >&2
-    mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    set_aside $1 && end_resolver $1
     rmdir $dns/views $dns 2>/dev/null
     return 1
 }
@@ -224,8 +222,9 @@ launch_resolver() {
     done
     is_serving $v
 }
+set_aside() { mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1; }
 stop_resolver() {
-    mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1 || return
+    set_aside $1 || return
     # Answers may be on their way, so it goes on for a moment; unless nobody is left who asks.
     if rmdir $dns/views 2>/dev/null; then
         for v in $dns/leaving/*; do
@@ -301,9 +300,7 @@ start_resolver() {
         rmdir $dns/leaving 2>/dev/null
         if is_serving $v; then kill -HUP $server && return; fi
     fi
-    if [ -d $v ]; then
-        mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
-    fi
+    if [ -d $v ]; then set_aside $1 && end_resolver $1; fi
     (
         umask 022
         mkdir -p $v/networks $dns/names || exit
@@ -340,7 +337,7 @@ start_resolver() {
         if launch_resolver $1; then return; fi
     fi
     echo "the resolver does not start: $(cat $v/log 2>/dev/null)" >&2
-    mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    set_aside $1 && end_resolver $1
     rmdir $dns/views $dns 2>/dev/null
     return 1
 }
@@ -360,8 +357,9 @@ launch_resolver() {
     done
     is_serving $v
 }
+set_aside() { mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1; }
 stop_resolver() {
-    mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1 || return
+    set_aside $1 || return
     # Answers may be on their way, so it goes on for a moment; unless nobody is left who asks.
     if rmdir $dns/views 2>/dev/null; then
         for v in $dns/leaving/*; do

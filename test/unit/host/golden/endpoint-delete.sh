@@ -104,9 +104,7 @@ start_resolver() {
         rmdir $dns/leaving 2>/dev/null
         if is_serving $v; then kill -HUP $server && return; fi
     fi
-    if [ -d $v ]; then
-        mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
-    fi
+    if [ -d $v ]; then set_aside $1 && end_resolver $1; fi
     (
         umask 022
         mkdir -p $v/networks $dns/names || exit
@@ -143,7 +141,7 @@ start_resolver() {
         if launch_resolver $1; then return; fi
     fi
     echo "the resolver does not start: $(cat $v/log 2>/dev/null)" >&2
-    mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    set_aside $1 && end_resolver $1
     rmdir $dns/views $dns 2>/dev/null
     return 1
 }
@@ -163,8 +161,9 @@ launch_resolver() {
     done
     is_serving $v
 }
+set_aside() { mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1; }
 stop_resolver() {
-    mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1 || return
+    set_aside $1 || return
     # Answers may be on their way, so it goes on for a moment; unless nobody is left who asks.
     if rmdir $dns/views 2>/dev/null; then
         for v in $dns/leaving/*; do
@@ -450,9 +449,7 @@ start_resolver() {
         rmdir $dns/leaving 2>/dev/null
         if is_serving $v; then kill -HUP $server && return; fi
     fi
-    if [ -d $v ]; then
-        mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
-    fi
+    if [ -d $v ]; then set_aside $1 && end_resolver $1; fi
     (
         umask 022
         mkdir -p $v/networks $dns/names || exit
@@ -489,7 +486,7 @@ start_resolver() {
         if launch_resolver $1; then return; fi
     fi
     echo "the resolver does not start: $(cat $v/log 2>/dev/null)" >&2
-    mkdir -p $dns/leaving && mv $v $dns/leaving/$1 && end_resolver $1
+    set_aside $1 && end_resolver $1
     rmdir $dns/views $dns 2>/dev/null
     return 1
 }
@@ -509,8 +506,9 @@ launch_resolver() {
     done
     is_serving $v
 }
+set_aside() { mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1; }
 stop_resolver() {
-    mkdir -p $dns/leaving && mv $dns/views/$1 $dns/leaving/$1 || return
+    set_aside $1 || return
     # Answers may be on their way, so it goes on for a moment; unless nobody is left who asks.
     if rmdir $dns/views 2>/dev/null; then
         for v in $dns/leaving/*; do
