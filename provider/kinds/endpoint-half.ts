@@ -190,8 +190,9 @@ export function linkItems(endpoint: EndpointObject, sandbox: SandboxObject, netw
         const own: Item = { type: "address", ...at, dev, address: withPrefixOf(half, address), ...wire };
         if (half.family === 4) return [own];
         return [
-            own,
+            // First: reports of multicast listeners are sent from it, and from :: until it is there (RFC 3810, 5.2.13).
             { type: "address", ...at, dev, address: `${linkLocalOf(endpoint.macAddress)}/64` },
+            own,
             ...Object.entries(switches).map(
                 ([key, value]): Item => ({ type: "sysctl", ...at, key: `net/ipv6/conf/${dev}/${key}`, value }),
             ),

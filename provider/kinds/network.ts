@@ -224,8 +224,8 @@ function bridgeAddresses(network: NetworkObject): Item[] {
             // The kernel asks for neighbours from a link-local address when it forwards.
             const linkLocal = `${linkLocalOf(macOfBridge(network))}/64`;
             return [
-                gateway,
                 { type: "address", dev, link, address: linkLocal },
+                gateway,
                 sysctl(`net/ipv6/conf/${dev}/accept_ra`, "0"),
             ];
         }
