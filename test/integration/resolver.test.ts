@@ -116,7 +116,7 @@ test("resolver: other names are asked for where the sandbox, its networks or the
         return bed.host.spawn(words.split(" "));
     };
     await using _one = await answering("127.0.0.53", "host.example", "192.0.2.1");
-    await using _two = await answering("127.0.0.54", "new.example", "192.0.2.2");
+    await using two = await answering("127.0.0.54", "new.example", "192.0.2.2");
     await using _three = await answering(bed.host.address, "own.example", "192.0.2.3");
     const old = (await bed.host.exec("cat /etc/resolv.conf")).stdout;
     await bed.host.exec("echo nameserver 127.0.0.53 >/etc/resolv.conf");
@@ -130,6 +130,15 @@ test("resolver: other names are asked for where the sandbox, its networks or the
     await expect
         .poll(() => dig(web.place, "@127.0.0.11 new.example"), { timeout: 10_000, interval: 200 })
         .toEqual({ "@127.0.0.11 new.example": "192.0.2.2" });
+    // The host's own resolver is restarted: sandboxes are answered meanwhile.
+    await two[Symbol.asyncDispose]();
+    await answered(web.place, { "@127.0.0.11 own": ownFront.outs.address });
+    await using _again = await answering("127.0.0.54", "new.example", "192.0.2.4");
+    const startedAt = performance.now();
+    await expect
+        .poll(() => dig(web.place, "@127.0.0.11 new.example"), { timeout: 10_000, interval: 50 })
+        .toEqual({ "@127.0.0.11 new.example": "192.0.2.4" });
+    console.log(`names of others ${((performance.now() - startedAt) / 1000).toFixed(1)} s after the host's resolver`);
     await front.update({ dns: { servers: [bed.host.address] } });
     await answered(web.place, { "@127.0.0.11 own.example": "192.0.2.3" });
     await bed.host.exec(["sh", "-c", 'printf %s "$1" >/etc/resolv.conf', "sh", old]);
