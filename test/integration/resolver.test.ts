@@ -112,7 +112,7 @@ test("resolver: policies and closed hosts do not keep names away", async () => {
 test("resolver: other names are asked for where the sandbox, its networks or the host say, as they say it now", async () => {
     await using stack = await openStack(bed.host);
     const answering = async (address: string, name: string, answer: string) => {
-        const words = `dnsmasq -k -C /dev/null --port=53 --bind-interfaces --listen-address=${address} --no-resolv --no-hosts --pid-file= --address=/${name}/${answer}`;
+        const words = `dnsmasq -k -C /dev/null --port=53 --bind-interfaces --listen-address=${address} --no-resolv --no-hosts --pid-file= --address=/${name}/${answer} --mx-host=nobody,mail.example,1`;
         return bed.host.spawn(words.split(" "));
     };
     await using _one = await answering("127.0.0.53", "host.example", "192.0.2.1");
@@ -140,7 +140,12 @@ test("resolver: other names are asked for where the sandbox, its networks or the
         .toEqual({ "@127.0.0.11 new.example": "192.0.2.4" });
     console.log(`names of others ${((performance.now() - startedAt) / 1000).toFixed(1)} s after the host's resolver`);
     await front.update({ dns: { servers: [bed.host.address] } });
-    await answered(web.place, { "@127.0.0.11 own.example": "192.0.2.3" });
+    await answered(web.place, {
+        "@127.0.0.11 own.example": "192.0.2.3",
+        // Names without a dot are asked for nowhere else, whatever the question is.
+        "@127.0.0.11 nobody MX": "NXDOMAIN",
+    });
+    await answered({ machine: bed.host }, { [`@${bed.host.address} nobody MX`]: "NOERROR" });
     await bed.host.exec(["sh", "-c", 'printf %s "$1" >/etc/resolv.conf', "sh", old]);
 });
 

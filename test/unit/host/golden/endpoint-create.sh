@@ -171,7 +171,8 @@ start_resolver() {
         mkdir -p $v/networks $dns/names || exit
         IFS=,
         {
-            printf '\''%s\n'\'' port=$2 bind-interfaces no-hosts local-ttl=0 cache-size=1000 pid-file=$v/pid
+            # Names without a dot are for here, whatever is asked about them: nobody outside knows them.
+            printf '\''%s\n'\'' port=$2 bind-interfaces no-hosts local=// local-ttl=0 cache-size=1000 pid-file=$v/pid
             for a in $3; do
                 echo "listen-address=$a"
                 case $a in *:*) ip -6 address replace "$a/128" dev lo nodad || exit ;; esac
@@ -181,12 +182,11 @@ start_resolver() {
                 echo "addn-hosts=$dns/names/$n"
             done
             if [ "$5" != - ]; then for d in $5; do echo "local=/$d/"; done; fi
-            # Names without a dot are for here: nobody outside knows them.
             case $6 in
-                host) echo domain-needed ;;
+                host) ;;
                 -) printf '\''%s\n'\'' no-resolv address=/#/ ;;
                 *)
-                    printf '\''%s\n'\'' no-resolv domain-needed
+                    echo no-resolv
                     for s in $6; do echo "server=$s"; done ;;
             esac
         } >$v/conf || exit
@@ -306,7 +306,8 @@ start_resolver() {
         mkdir -p $v/networks $dns/names || exit
         IFS=,
         {
-            printf '%s\n' port=$2 bind-interfaces no-hosts local-ttl=0 cache-size=1000 pid-file=$v/pid
+            # Names without a dot are for here, whatever is asked about them: nobody outside knows them.
+            printf '%s\n' port=$2 bind-interfaces no-hosts local=// local-ttl=0 cache-size=1000 pid-file=$v/pid
             for a in $3; do
                 echo "listen-address=$a"
                 case $a in *:*) ip -6 address replace "$a/128" dev lo nodad || exit ;; esac
@@ -316,12 +317,11 @@ start_resolver() {
                 echo "addn-hosts=$dns/names/$n"
             done
             if [ "$5" != - ]; then for d in $5; do echo "local=/$d/"; done; fi
-            # Names without a dot are for here: nobody outside knows them.
             case $6 in
-                host) echo domain-needed ;;
+                host) ;;
                 -) printf '%s\n' no-resolv address=/#/ ;;
                 *)
-                    printf '%s\n' no-resolv domain-needed
+                    echo no-resolv
                     for s in $6; do echo "server=$s"; done ;;
             esac
         } >$v/conf || exit
