@@ -52,7 +52,8 @@ function hostsLines(sandbox: SandboxObject, world: World): string[] {
             listed.push(...linesOf(network, world));
             continue;
         }
-        const { addresses, names } = recordOf(endpoint, network, sandbox);
+        // An alias may be that of others too, whom the server knows.
+        const { addresses, names } = recordOf({ ...endpoint, aliases: [] }, network, sandbox);
         // Names of a network without any are nobody's business, but a program asks for its own.
         const shown = network.dns === undefined ? [hostnameOf(sandbox)] : names;
         own.push(...addresses.map((address) => `${address} ${shown.join(" ")}`));

@@ -85,6 +85,8 @@ test("resolver: each sandbox is answered by the networks it is in, at its gatewa
         "@172.22.0.1 api": "172.20.0.3 172.22.0.2",
         "@127.0.0.11 reader": "172.22.0.2 172.22.0.3",
     });
+    // Nor is its own address all that who has an alias himself hears of it.
+    expect((await run(api.place, "getent ahostsv4 reader | sort -u | grep -c STREAM")).trim()).toBe("2");
     await answered(db.place, {
         "@172.22.0.1 api": "172.22.0.2",
         "@127.0.0.11 api.data AAAA": "NOERROR",

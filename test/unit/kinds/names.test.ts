@@ -202,7 +202,7 @@ test("files: a sandbox's extraHosts go before those of its networks, and before 
         "172.20.0.1 b",
         "fd12:3456:789a::1 b",
         "192.0.2.3 db",
-        "172.21.0.2 web.back web cache.back cache api.internal.back api.internal",
+        "172.21.0.2 web.back web",
     ]);
 });
 
