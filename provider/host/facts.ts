@@ -197,6 +197,9 @@ export function parseFacts(stdout: string): HostFacts {
         capabilities: words(sections.get("tools")).map((tool) => (tool === "dnsmasq" ? "dns" : tool)),
         addresses: parseAddresses(links),
         routes,
+        bridges: links.flatMap(({ ifname = "", linkinfo }) =>
+            linkinfo?.info_kind === "bridge" && !isKernelName(ifname) ? [ifname] : [],
+        ),
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
         ...(ipv6 === undefined ? {} : { ipv6 }),
         sendsRedirects: (sections.get("redirects") ?? "").trim() === "1",

@@ -57,6 +57,8 @@ const inet: BaseTable = {
         set("denied_subnets", "type ipv4_addr; flags interval"),
         set("denied_subnets6", "type ipv6_addr; flags interval"),
         set("opened_uplinks", "type ifname"),
+        // Bridges among them: where bridges are filtered (br_netfilter), what their ports send each other is forwarded as well.
+        set("same_uplink", "type ifname . ifname"),
         set("same_sandbox", "type ipv4_addr . ipv4_addr"),
         set("same_sandbox6", "type ipv6_addr . ipv6_addr"),
         set("opened_uplinks6", "type ifname"),
@@ -232,8 +234,8 @@ const inet: BaseTable = {
                 "ct state established,related accept",
                 // We switched IPv4 forwarding on for our networks only, so no connection begins by it between interfaces of
                 // others. Their own come back by it (containers of Docker, machines of libvirt), published ones go in by it.
-                "iifname @opened_uplinks oifname != @networks meta nfproto ipv4 ct status & dnat == 0 ct state new,invalid,untracked drop",
-                "iifname @opened_uplinks6 oifname != @networks meta nfproto ipv6 ct status & dnat == 0 ct state new,invalid,untracked drop",
+                "iifname @opened_uplinks oifname != @networks iifname . oifname != @same_uplink meta nfproto ipv4 ct status & dnat == 0 ct state new,invalid,untracked drop",
+                "iifname @opened_uplinks6 oifname != @networks iifname . oifname != @same_uplink meta nfproto ipv6 ct status & dnat == 0 ct state new,invalid,untracked drop",
                 "iifname != @networks oifname != @networks accept",
                 "ct state invalid drop",
                 // Who has an address is asked on a bridge without connection tracking (RFC 4861), as ARP is.

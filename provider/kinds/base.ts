@@ -33,6 +33,7 @@ export function updateBase(base: BaseObject, world: World, facts: HostFacts): Ba
     const becameRouter = facts.isRouter && base.wasRouter !== true;
     const isIpv6 = hasIpv6(world);
     const hasWireguard = world.all("overlay-tunnel").some(({ wireguard }) => wireguard !== undefined);
+    const bridges = openedBridges(base, facts);
     const known = base.exceptions ?? [];
     const exceptions = exceptionsFor(world, facts.otherFirewalls, known);
     const isSame =
@@ -40,6 +41,7 @@ export function updateBase(base: BaseObject, world: World, facts: HostFacts): Ba
         becameRouter === (base.becameRouter ?? false) &&
         isIpv6 === (base.openedIpv6 !== undefined) &&
         hasWireguard === (base.sentRedirects !== undefined) &&
+        bridges.length === (base.openedBridges?.length ?? 0) &&
         isEqual(exceptions, known);
     if (isSame) return base;
     const { becameRouter: _, openedIpv6, sentRedirects, exceptions: __, ...rest } = base;
@@ -48,9 +50,16 @@ export function updateBase(base: BaseObject, world: World, facts: HostFacts): Ba
         ...(becameRouter ? { becameRouter } : {}),
         ...(isIpv6 ? { openedIpv6: openedIpv6 ?? openIpv6(facts) } : {}),
         ...(hasWireguard ? { sentRedirects: sentRedirects ?? facts.sendsRedirects ?? false } : {}),
+        ...(bridges.length > 0 ? { openedBridges: bridges } : {}),
         ...(exceptions.length > 0 ? { exceptions } : {}),
         restoreVersion: Math.max(versionOf(base), restoreVersion),
     };
+}
+
+/** One that is away for a moment (ifreload) comes back. */
+function openedBridges(base: BaseObject, { bridges }: HostFacts): string[] {
+    const known = base.openedBridges ?? [];
+    return base.openedUplinks.filter((name) => known.includes(name) || bridges.includes(name));
 }
 
 /**
@@ -90,6 +99,8 @@ export function baseItems(base: BaseObject, world: World): Item[] {
     // Its interfaces have the kernel switch them off for all others (wg_open).
     if (base.sentRedirects)
         items.push({ type: "sysctl", key: "net/ipv4/conf/all/send_redirects", value: "0", old: "1" });
+    for (const name of base.openedBridges ?? [])
+        items.push({ type: "element", family: "inet", set: "same_uplink", key: [name, name] });
     for (const name of base.openedUplinks) {
         if (!networks.has(name) && !base.becameRouter)
             items.push({ type: "element", family: "inet", set: "opened_uplinks", key: [name] });

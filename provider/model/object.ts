@@ -324,6 +324,8 @@ export interface BaseObject {
     readonly key: "base";
     /** Uplinks whose IPv4 forwarding was off. */
     readonly openedUplinks: readonly string[];
+    /** Bridges among the opened uplinks. @default [] */
+    readonly openedBridges?: readonly string[];
     /** `net.ipv4.ip_forward` was 1, and the uplinks were closed one by one. @default false */
     readonly wasRouter?: boolean;
     /** `net.ipv4.ip_forward` was switched on after the first object: what others route is theirs to decide. @default false */

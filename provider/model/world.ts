@@ -107,6 +107,8 @@ export interface HostFacts {
     readonly identity?: HostIdentity;
     readonly addresses: readonly ForeignAddress[];
     readonly routes: readonly ForeignRoute[];
+    /** Names of those of others. */
+    readonly bridges: readonly string[];
     /** IPv4 forwarding per foreign interface. */
     readonly forwarding: Readonly<Record<string, boolean>>;
     /** `net.ipv4.ip_forward`. */

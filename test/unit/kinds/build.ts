@@ -33,6 +33,7 @@ export const facts: HostFacts = {
             mtuBytes: 1500,
         },
     ],
+    bridges: [],
     forwarding: { eth0: false },
     isRouter: false,
     otherFirewalls: [],
