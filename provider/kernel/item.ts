@@ -197,6 +197,8 @@ const tunnels = new Set<Item["type"]>(["wireguard", "wireguard-peer", "wireguard
 function turnOf({ type }: Item): Item["type"] {
     // With the addresses, in the batch that they are in.
     if (type === "announcement") return "neighbour";
+    // Before an interface has addresses: with the first of IPv6 it asks for a router, unless it is told not to.
+    if (type === "sysctl") return "veth";
     return tunnels.has(type) ? "vxlan" : type;
 }
 

@@ -1,7 +1,7 @@
 import { announceMacs } from "./announcement.js";
 import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
-import { ip, type Line } from "./line.js";
+import { ip, type Line, sysctl } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
 
 /** A network namespace with a name, ip-netns(8). */
@@ -192,6 +192,8 @@ export const vethType: ItemType<VethItem> = {
         ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", ...setFlags(portFlags)),
         ip(undefined, "link", "set", "dev", item.name, "up"),
         ...announceMacs(item.netns, item.peerName),
+        // On a network of IPv4 too: a bridge of others may have a router. Before it is up, or it asks for one (RFC 4861).
+        sysctl(item.netns, `net/ipv6/conf/${item.peerName}/accept_ra`, "0", {}),
         ip(item.netns, "link", "set", "dev", item.peerName, "addrgenmode", "none"),
         ip(item.netns, "link", "set", "dev", item.peerName, "up"),
     ],

@@ -76,6 +76,15 @@ for tool in ip bridge; do
     if [ -f $t/$tool@- ]; then $tool -force -batch $t/$tool@- 2>>$t/errors; fi
 done
 ${setWireguard}if [ -f $t/wg@- ]; then set_wireguard $t/wg@- 2>>$t/errors; fi
+# Before there are addresses: with the first one an interface asks for a router.
+for f in $t/sysctl@*; do
+    n=\${f#$t/sysctl@}
+    case $n in
+        '*') ;;
+        -) write_sysctls <"$f" 2>>$t/errors ;;
+        *) nsenter --net="/run/netns/$n" sh "$0" --sysctls <"$f" 2>>$t/errors ;;
+    esac
+done
 for f in $t/ip@*; do
     n=\${f#$t/ip@}
     if [ "$n" != - ]; then ip -n "$n" -force -batch "$f" 2>>$t/errors; fi
@@ -86,14 +95,6 @@ for f in $t/ip6@*; do
         '*') ;;
         -) ip -6 -force -batch "$f" 2>>$t/errors ;;
         *) ip -n "$n" -6 -force -batch "$f" 2>>$t/errors ;;
-    esac
-done
-for f in $t/sysctl@*; do
-    n=\${f#$t/sysctl@}
-    case $n in
-        '*') ;;
-        -) write_sysctls <"$f" 2>>$t/errors ;;
-        *) nsenter --net="/run/netns/$n" sh "$0" --sysctls <"$f" 2>>$t/errors ;;
     esac
 done
 ${namesFunctions}if [ -f $t/names@- ]; then

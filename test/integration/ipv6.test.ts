@@ -139,33 +139,65 @@ test("ipv6: an address is usable as soon as its endpoint is there", async () => 
     expect((await run(web.place, switches)).split("\n")).toEqual(["0", "0", "1"]);
 });
 
-test("ipv6: fifty endpoints send no duplicate address detection, and nobody offers a router", async () => {
+/** Counts the frames that match (nft) on all ports, before any of them is dropped, and what the host itself sends. */
+async function watchFrames(matches: readonly string[]) {
+    const counters = matches.map((match) => `${match} counter`).join("\n");
+    const chain = (hook: string) => `chain ${hook} { type filter hook ${hook} priority -400\n${counters}\n}`;
+    await bed.host.exec(`nft 'table bridge watch { ${chain("prerouting")}\n${chain("output")}\n}'`);
+    return {
+        async counts(): Promise<Record<string, number>> {
+            const { nftables } = JSON.parse((await bed.host.exec("nft -j list table bridge watch")).stdout);
+            const packets: number[] = nftables.flatMap(
+                ({ rule }: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
+                    (rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
+            );
+            const both = matches.map((match, i) => [match, (packets[i] ?? 0) + (packets[i + matches.length] ?? 0)]);
+            return Object.fromEntries(both);
+        },
+        async [Symbol.asyncDispose]() {
+            await bed.host.exec("nft delete table bridge watch");
+        },
+    };
+}
+
+test("ipv6: fifty endpoints detect no duplicates, ask for no router and offer none, when they come and when they are restored", async () => {
     await using stack = await openStack(bed.host);
+    const four = await stack.network("four", { subnet: "172.24.0.0/24" });
+    const early = [await stack.join("early", four), await stack.join("late", four)];
+    // An interface on a network of IPv4 has no address to report listeners from.
+    const older = early.map(({ endpoint }) => endpoint.outs.macAddress).join(", ");
+    const unwanted = [
+        "ip6 saddr :: icmpv6 type nd-neighbor-solicit",
+        `ether saddr != { ${older} } ip6 saddr ::`,
+        "icmpv6 type nd-router-solicit",
+        "icmpv6 type nd-router-advert",
+    ];
+    await using watch = await watchFrames([...unwanted, "ether type ip6"]);
+    // In place, with ports that are there.
+    expect(await four.update({ ipv6: true })).toBe("update");
     const both = await stack.network("both", { subnet: subnets.front });
     const six = await stack.network("six", { ipv4: false });
-    // All frames on all ports, before any of them is dropped, and what the host itself sends.
-    const counted = ["ip6 saddr ::", "icmpv6 type nd-router-advert", "ether type ip6"];
-    const chain = (hook: string) =>
-        `chain ${hook} { type filter hook ${hook} priority -400; ${counted.map((match) => `${match} counter;`).join(" ")} };`;
-    await bed.host.exec(`nft 'table bridge watch { ${chain("prerouting")} ${chain("output")} }'`);
-    try {
-        const names = Array.from({ length: 50 }, (_, i) => `n${i}`);
-        const all = await Promise.all(names.map((name, i) => stack.join(name, i % 2 === 0 ? both : six)));
-        const tentative = all.map(({ sandbox }) => `ip -n ${sandbox.outs.name} -6 -oneline address show tentative`);
+    const names = Array.from({ length: 48 }, (_, i) => `n${i}`);
+    const all = await Promise.all(names.map((name, i) => stack.join(name, [both, six, four][i % 3] ?? both)));
+    const tentative = [...early, ...all].map(
+        ({ sandbox }) => `ip -n ${sandbox.outs.name} -6 -oneline address show tentative`,
+    );
+    const expectQuiet = async () => {
         expect((await bed.host.exec(tentative.join("; "))).stdout).toBe("");
         // Used at once, so frames are seen to be counted.
-        const [first, , third] = all;
-        if (first === undefined || third === undefined) throw new Error("There are fifty.");
-        await expectAnswers(first.place, { [`icmp ${address6(third)}`]: "reply" });
-        const { nftables } = JSON.parse((await bed.host.exec("nft -j list table bridge watch")).stdout);
-        const packets = nftables.flatMap(({ rule }: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-            (rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-        );
-        expect(packets).toEqual([0, 0, expect.any(Number), 0, 0, expect.any(Number)]);
-        expect(packets[2]).toBeGreaterThan(0);
-    } finally {
-        await bed.host.exec("nft delete table bridge watch");
-    }
+        const [first, , , fourth] = all;
+        if (first === undefined || fourth === undefined) throw new Error("There are fifty.");
+        await expectAnswers(first.place, { [`icmp ${address6(fourth)}`]: "reply" });
+        const { "ether type ip6": seen, ...counts } = await watch.counts();
+        expect(counts).toEqual(Object.fromEntries(unwanted.map((match) => [match, 0])));
+        expect(seen).toBeGreaterThan(0);
+    };
+    await expectQuiet();
+    await bed.host.exec(`nft delete table inet linuxnet; nft delete table bridge linuxnet
+        ip -all netns del; for n in /sys/class/net/ln*; do ip link del "\${n##*/}" 2>/dev/null; done
+        for i in $(seq 500); do set -- /sys/class/net/ln*; [ -e "$1" ] || break; sleep 0.02; done`);
+    expect((await bed.host.exec("sh /var/lib/linuxnet/restore")).stderr).toBe("");
+    await expectQuiet();
 });
 
 test("ipv6: replies leave by the endpoint that the request came in by, the rest by gatewayPriority", async () => {
@@ -195,6 +227,36 @@ function frame(mac: string, target: string, source: string, destination: string,
 
 /** A router advertisement (RFC 4861, 4.2) that offers itself as default router for half an hour. */
 const advertisement = "8600 0000 4000 0708 00000000 00000000";
+
+test("ipv6: a router that advertises itself on a bridge of others changes nothing in a sandbox", async () => {
+    await bed.host.exec(`ip link add br-app type bridge && ip link set br-app addrgenmode none up
+        ip address add 10.5.0.1/24 dev br-app; ip netns add router; ip link add router type veth peer name eth0 netns router
+        ip link set router master br-app up; ip -n router link set eth0 up`);
+    await reconnect();
+    try {
+        await using stack = await openStack(bed.host);
+        const lan = await stack.network("lan", {
+            ...{ subnet: "10.5.0.0/24", ipRange: "10.5.0.64/26", existing: true, interfaceName: "br-app" },
+        });
+        const [web, asking] = [await stack.join("web", lan), await stack.join("asking", lan)];
+        await run(asking.place, "echo 1 >/proc/sys/net/ipv6/conf/lan/accept_ra");
+        const prefix = `0304 40c0 00000e10 00000e10 00000000 ${ipv6("fd00:66::")}`;
+        const offer = frame(
+            ...(["020000000077", "333300000001", "fe80::77", "ff02::1"] as const),
+            ...([58, `${advertisement} ${prefix}`] as const),
+        );
+        await sendFrames({ machine: bed.host, sandbox: "router" }, "eth0", offer);
+        const learnt = async ({ place }: Joined) => {
+            const shown = await run(place, "ip -6 -oneline address show dev lan; ip -6 route show dev lan");
+            return [...shown.matchAll(/fd00:66::\/64|via fe80::77/g)].map(([found]) => found).sort();
+        };
+        await expect.poll(() => learnt(asking)).toEqual(["fd00:66::/64", "via fe80::77"]);
+        expect(await learnt(web)).toEqual([]);
+    } finally {
+        await bed.host.exec("ip netns del router; ip link del router; ip link del br-app; :");
+        await reconnect();
+    }
+});
 
 test("ipv6: a sandbox speaks as itself only, and never as a router or a server of addresses", async () => {
     await using stack = await openStack(bed.host);

@@ -404,6 +404,7 @@ const cases: Cases = {
             "ip link set dev le1 up",
             "sysctl -n web net/ipv4/conf/eth0/arp_notify 1",
             "sysctl -n web net/ipv6/conf/eth0/ndisc_notify 1",
+            "sysctl -n web net/ipv6/conf/eth0/accept_ra 0",
             "ip -n web link set dev eth0 addrgenmode none",
             "ip -n web link set dev eth0 up",
         ],

@@ -212,8 +212,8 @@ test("wireguard: IPv6 that comes to a segment, or goes, touches nothing of IPv4"
     expect(change(alone, both)).toEqual([
         "ip route replace unreachable fd00:25::/56 metric 4278190080 proto 108",
         `wg set ltmesh peer ${keyOfHost("b")} persistent-keepalive 0 allowed-ips 172.25.0.128/26,fd00:25::80/122`,
-        "ip route replace fd00:25::80/122 dev ltmesh src fd00:25::1 table main proto 108",
         "sysctl net/ipv6/conf/ltmesh/accept_ra 0",
+        "ip route replace fd00:25::80/122 dev ltmesh src fd00:25::1 table main proto 108",
     ]);
     expect(change(both, alone).filter((line) => !line.includes("fd00"))).toEqual([
         `wg set ltmesh peer ${keyOfHost("b")} persistent-keepalive 0 allowed-ips 172.25.0.128/26`,

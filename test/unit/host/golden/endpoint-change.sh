@@ -273,6 +273,7 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
 08 ip - link set dev lewebfront type bridge_slave hairpin on isolated off
 08 ip - link set dev lewebfront up
+08 sysctl web net/ipv6/conf/front/accept_ra 0
 08 ip web link set dev front addrgenmode none
 08 ip web link set dev front up
 09 ip web address replace 172.20.0.9/24 dev front

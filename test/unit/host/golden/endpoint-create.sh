@@ -271,6 +271,7 @@ printf '%s' '02 nft - add element bridge linuxnet endpoints { "lewebfront" }
 08 ip - link set dev lewebfront master lnfront addrgenmode none alias "linuxnet endpoint web-front (dev)" group 0
 08 ip - link set dev lewebfront type bridge_slave hairpin on isolated off
 08 ip - link set dev lewebfront up
+08 sysctl web net/ipv6/conf/front/accept_ra 0
 08 ip web link set dev front addrgenmode none
 08 ip web link set dev front up
 09 ip web address replace 172.20.0.2/24 dev front
@@ -515,6 +516,7 @@ nsenter --net=/run/netns/web sh <<'LINUXNET_END' || fail 4
 set -e
 printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/arp_notify
 if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '%s\n' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi
+if [ -e /proc/sys/net/ipv6/conf/front/accept_ra ]; then printf '%s\n' 0 >/proc/sys/net/ipv6/conf/front/accept_ra; fi
 printf '%s\n' 1 >/proc/sys/net/ipv4/conf/front/route_localnet
 LINUXNET_END
 

@@ -318,6 +318,7 @@ LINUXNET_END
 nsenter --net=/run/netns/web sh <<'\''LINUXNET_END'\'' 2>/dev/null || :
 printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/arp_notify || :
 if [ -e /proc/sys/net/ipv6/conf/front/ndisc_notify ]; then printf '\''%s\n'\'' 1 >/proc/sys/net/ipv6/conf/front/ndisc_notify; fi || :
+if [ -e /proc/sys/net/ipv6/conf/front/accept_ra ]; then printf '\''%s\n'\'' 0 >/proc/sys/net/ipv6/conf/front/accept_ra; fi || :
 printf '\''%s\n'\'' 1 >/proc/sys/net/ipv4/conf/front/route_localnet || :
 LINUXNET_END
 
