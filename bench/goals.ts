@@ -3,7 +3,7 @@ export interface Goal {
     readonly title: string;
     readonly measured: number;
     readonly limit: number;
-    readonly unit: "x" | "ms" | "trips" | "pairs";
+    readonly unit: "x" | "ms" | "trips" | "pairs" | "answers";
 }
 
 const format = ({ unit }: Goal, value: number) =>

@@ -1,5 +1,6 @@
 import { cpus, release } from "node:os";
 import { Command, Option } from "commander";
+import { benchAnswers } from "./answers/section.js";
 import { type DirectTimes, measureDirect } from "./direct.js";
 import { type EngineTimes, measureEngine } from "./engine.js";
 import { measureEntry } from "./entry.js";
@@ -18,7 +19,18 @@ import { type Options, say, title } from "./report.js";
 import { benchScale } from "./scale/section.js";
 import { renderDirect, renderEngine, renderOperations } from "./tables.js";
 
-const sections = ["entry", "operations", "growth", "ports", "direct", "engine", "overlay", "scale", "names"] as const;
+const sections = [
+    "entry",
+    "operations",
+    "growth",
+    "ports",
+    "direct",
+    "engine",
+    "overlay",
+    "scale",
+    "names",
+    "answers",
+] as const;
 type Section = (typeof sections)[number];
 
 function benchEntry(): Goal[] {
@@ -173,6 +185,7 @@ async function bench(wanted: readonly Section[], options: Options): Promise<void
     if (isWanted("overlay")) goals.push(...(await benchOverlay(options)));
     if (isWanted("scale")) goals.push(...(await benchScale(options)));
     if (isWanted("names")) goals.push(...(await benchNames(options)));
+    if (isWanted("answers")) goals.push(...(await benchAnswers()));
     title("Done");
     say(renderGoals(goals));
 }
