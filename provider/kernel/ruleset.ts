@@ -38,6 +38,12 @@ export const replyMarks = { first: 0x4c4e0001, last: 0x4c4effff } as const;
 export const fromElsewhere = "ct mark & 0xffff0000 == 0x4c4e0000";
 export const notFromElsewhere = "ct mark & 0xffff0000 != 0x4c4e0000";
 
+/** Questions for names, on their way to who answers them on the host. */
+export const ledToResolvers = [
+    "iifname @networks ct status dnat ip daddr 127.64.0.0/10 accept",
+    "iifname @networks ct status dnat ip6 daddr fd53:7a1c:9e0b::/48 accept",
+] as const;
+
 const neighbourDiscovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }";
 
 /**
@@ -73,6 +79,8 @@ const inet: BaseTable = {
         set("tunnel_ports", "type inet_service"),
         set("tunnel_peers", "type ipv4_addr . inet_service"),
         set("tunnel_peers6", "type ipv6_addr . inet_service"),
+        // Of WireGuard's interfaces: they hear nobody whose key they do not know.
+        set("wireguard_ports", "type inet_service"),
         set("encrypted_peers", "type ipv4_addr . inet_service"),
         set("encrypted_peers6", "type ipv6_addr . inet_service"),
         // Devices of tunnels, the addresses that their hosts have on the segment, and the peers behind them.
@@ -263,8 +271,7 @@ const inet: BaseTable = {
                 "udp dport @tunnel_ports ip6 saddr . udp dport @encrypted_peers6 meta secpath missing drop",
                 'iifname "lo" accept',
                 "ct state established,related accept",
-                "iifname @networks ct status dnat ip daddr 127.64.0.0/10 accept",
-                "iifname @networks ct status dnat ip6 daddr fd53:7a1c:9e0b::/48 accept",
+                ...ledToResolvers,
                 "ip daddr 127.0.0.0/8 drop",
                 "iifname != @networks ip daddr @gateway_addresses drop",
                 "iifname != @networks ip6 daddr @gateway_addresses6 drop",

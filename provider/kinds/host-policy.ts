@@ -1,4 +1,5 @@
 import type { Item } from "../kernel/item.js";
+import { ledToResolvers } from "../kernel/ruleset.js";
 import { hostTarget } from "../model/object.js";
 import type { World } from "../model/world.js";
 import { renderPolicies } from "./policy-chain.js";
@@ -8,6 +9,9 @@ import { policiesOn } from "./policy-rules.js";
 const ipv6Neighbours =
     "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, " +
     "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept";
+
+/** What is in it meets the same hook by itself, before it is encrypted and after it is decrypted (RFC 4303). */
+const esp = "meta l4proto esp accept";
 
 /** Behind our own chains (priority 0): what reaches the host, or leaves it, has passed those. */
 const directions = {
@@ -21,8 +25,11 @@ const directions = {
             // A lease that is not renewed takes the address away, hours after the change was confirmed.
             "iifname != @networks udp sport 67 udp dport 68 accept",
             "iifname != @networks udp sport 547 udp dport 546 accept",
+            ...ledToResolvers,
             // Only the peers of our tunnels get this far.
             "udp dport @tunnel_ports accept",
+            "udp dport @wireguard_ports accept",
+            esp,
         ],
     },
     egress: {
@@ -36,6 +43,8 @@ const directions = {
             "udp sport 546 udp dport 547 accept",
             "ip daddr . udp dport @tunnel_peers accept",
             "ip6 daddr . udp dport @tunnel_peers6 accept",
+            "udp sport @wireguard_ports accept",
+            esp,
         ],
     },
 } as const;

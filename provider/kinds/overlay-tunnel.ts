@@ -194,9 +194,9 @@ function refusePeers(peers: readonly TunnelPeer[], network: NetworkObject, local
 /** Who may send to a port: what tunnels on it have in common. */
 function elementsOf(tunnel: OverlayTunnelObject, world: World): Item[] {
     const { port, peers, wireguard } = tunnel;
-    // It hears nobody whose key it does not know, and a peer behind NAT comes from another address.
-    if (wireguard !== undefined) return [];
     const allow = (set: string, ...key: (string | number)[]): Item => ({ type: "element", family: "inet", set, key });
+    // A peer behind NAT comes from another address.
+    if (wireguard !== undefined) return [allow("wireguard_ports", port)];
     return [
         allow("tunnel_ports", port),
         ...peers.map(({ underlayAddress: peer }) => allow(isIpv6(peer) ? "tunnel_peers6" : "tunnel_peers", peer, port)),

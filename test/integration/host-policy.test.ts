@@ -5,7 +5,7 @@ import { type ConnectionChanges, connectionTo, openUsing } from "./host-connecti
 import { startProvider } from "./provider-process.js";
 import { openRelay } from "./relay.js";
 import { layTestBed } from "./test-bed.js";
-import { answersTo, run, serve } from "./traffic.js";
+import { answersTo, run, serve, startTimeoutMs, talk } from "./traffic.js";
 
 const bed = layTestBed(2);
 const fromHost = () => ({ machine: bed.host });
@@ -129,6 +129,44 @@ test("host policy: neighbour discovery passes whatever the rules say", async () 
     await bed.client.exec(`ip -6 neigh flush dev ${name}`);
     const script = `require("net").connect(22, "${address}%${name}").on("data", (d) => { console.log(String(d)); process.exit(); })`;
     expect((await bed.client.exec([process.execPath, "-e", script])).stdout).toMatch(/^SSH-2.0/);
+});
+
+// IP protocol 50 without what encrypts it (RFC 4303): the socket sees what has passed the hooks.
+const sendEsp = `perl -e 'socket($s, 2, 3, 50) && send($s, "x" x 64, 0, pack("S n C4 x8", 2, 0, split(/\\./, $ARGV[0]))) or die $!'`;
+const hearEsp = `perl -e '$| = 1; socket($s, 2, 3, 50) or die $!; print "ready\\n"; recv($s, $_, 99, 0); print "esp\\n"'`;
+
+test("host policy: a closed host answers its sandboxes' questions for names, and is an end of encrypted segments", async () => {
+    const { stack, api } = layout;
+    const answers = async () => {
+        const dig = "dig +short +tries=1 +time=5 api";
+        const ways = ["@172.21.0.1", "@172.21.0.1 +tcp", "@127.0.0.11"].map((way) => run(api.place, `${dig} ${way}`));
+        return (await Promise.all(ways)).map((answer) => answer.trim());
+    };
+    const [host, client] = [bed.host.address, bed.client.address];
+    await using _host = await serve(fromHost(), "host", "udp:51820", "udp:51821");
+    await using _client = await serve(fromClient(), "client", "udp:7000");
+    await using _policy = await declare(stack, "host", { ingress: [ssh()], egress: [] });
+    expect(await answers()).toEqual(Array.from({ length: 3 }, () => api.address));
+
+    // A kernel without WireGuard cannot be an end of such a segment: what its tunnel has in the ruleset, by hand.
+    await run(fromHost(), "nft add element inet linuxnet wireguard_ports { 51820, 51822 }");
+    const questions = { [`udp ${host}:51820`]: `host to ${client}`, [`udp ${host}:51821`]: "nothing" };
+    expect(await answersTo(fromClient(), questions)).toEqual(questions);
+    await using spoken = await talk(fromHost(), `udp ${client}:7000`, 51822);
+    expect(await spoken.next()).toContain("client to");
+    await run(fromHost(), "nft delete element inet linuxnet wireguard_ports { 51820, 51822 }");
+
+    for (const [from, to, address] of [
+        [fromHost(), fromClient(), client],
+        [fromClient(), fromHost(), host],
+    ] as const) {
+        await using heard = await to.machine.spawn(hearEsp);
+        await heard.waitFor("ready", startTimeoutMs);
+        await run(from, `${sendEsp} ${address}`);
+        await heard.waitFor("esp", startTimeoutMs);
+        // So that the other way is no answer.
+        await run(fromHost(), "conntrack -D -p 50");
+    }
 });
 
 test("host policy: several compose by priority and name, with the strictest default", async () => {
