@@ -65,6 +65,14 @@ export const TEST_TOOLS = [
     same(["ufw"], "ufw", { service: "ufw" }),
     // Resolvers that others use.
     same(["dig", "nslookup"], "bind-utils", { apt: "bind9-dnsutils", apk: "bind-tools", pacman: "bind" }),
+    // Another libc, whose resolver is its own.
+    same(["musl-gcc"], "musl-gcc", {
+        apt: "musl-tools",
+        apk: "gcc musl-dev",
+        pacman: "musl gcc",
+        zypper: "musl-tools",
+        isThere: hasMuslCompiler,
+    }),
     // Keys of hosts' identities, and segments encrypted with them.
     same(["wg"], "wireguard-tools"),
 ];
@@ -82,6 +90,11 @@ export const VM_TOOLS = [
         isThere: hasGuestKernel,
     }),
 ];
+
+/** Where musl is the libc of the system, each compiler is one. */
+function hasMuslCompiler() {
+    return ["/usr/bin/musl-gcc", "/etc/alpine-release"].some(existsSync) && existsSync("/usr/bin/gcc");
+}
 
 function hasGuestKernel() {
     const versions = existsSync("/lib/modules") ? readdirSync("/lib/modules") : [];
