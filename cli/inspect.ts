@@ -1,6 +1,6 @@
 import { describeConnection } from "../provider/model/connection.js";
 import { withBrackets } from "../provider/model/host-address.js";
-import type { TunnelPeer } from "../provider/model/object.js";
+import type { DnsMode, TunnelPeer } from "../provider/model/object.js";
 import { readCarried } from "./carried.js";
 import { parseCounters, readCounters } from "./counters.js";
 import { type Inventory, takeInventory } from "./inventory.js";
@@ -24,6 +24,13 @@ async function renderInventory(inventory: Inventory): Promise<string> {
     return sections.length > 0 ? sections.join("\n\n") : `${inventory.host} carries nothing of pulumi-linuxnet.`;
 }
 
+/** Where a sandbox finds the names of its networks. */
+const sources: Readonly<Record<DnsMode, (server: string | null) => string>> = {
+    server: (server) => `server ${server}`,
+    hosts: () => "files",
+    none: () => "-",
+};
+
 function tablesOf(all: Inventory) {
     const words = (...flags: (string | false)[]) => flags.filter((flag) => flag !== false).join(", ");
     const list = (names: readonly string[]) => names.join(", ") || "-";
@@ -38,7 +45,7 @@ function tablesOf(all: Inventory) {
     return [
         {
             title: "Networks",
-            head: ["STACK", "NAME", "SUBNET", "GATEWAY", "MTU", "BRIDGE", "ENDPOINTS", "OPTIONS"],
+            head: ["STACK", "NAME", "SUBNET", "GATEWAY", "MTU", "BRIDGE", "DOMAIN", "ENDPOINTS", "OPTIONS"],
             rows: all.networks.map((network) => [
                 network.stack,
                 network.name,
@@ -46,6 +53,7 @@ function tablesOf(all: Inventory) {
                 network.gateways.join("\n"),
                 String(network.mtu),
                 network.kernelName,
+                network.domain ?? "-",
                 String(network.endpoints.length),
                 words(
                     network.internal && "internal",
@@ -59,22 +67,26 @@ function tablesOf(all: Inventory) {
         },
         {
             title: "Sandboxes",
-            head: ["STACK", "NAME", "NAMESPACE", "ENDPOINTS"],
+            head: ["STACK", "NAME", "NAMESPACE", "HOSTNAME", "NAMES FROM", "OTHERS FROM", "ENDPOINTS"],
             rows: all.sandboxes.map((sandbox) => [
                 sandbox.stack,
                 sandbox.name,
                 sandbox.namespace,
+                sandbox.hostname,
+                sources[sandbox.dns.mode](sandbox.dns.server),
+                sandbox.dns.otherNames === "host" ? "as the host" : sandbox.dns.otherNames.join("\n") || "nobody",
                 list(sandbox.endpoints),
             ]),
         },
         {
             title: "Endpoints",
-            head: ["STACK", "NAME", "SANDBOX", "NETWORK", "ADDRESS", "MAC", "INSIDE", "OUTSIDE"],
+            head: ["STACK", "NAME", "SANDBOX", "NETWORK", "ALIASES", "ADDRESS", "MAC", "INSIDE", "OUTSIDE"],
             rows: all.endpoints.map((endpoint) => [
                 endpoint.stack,
                 endpoint.name,
                 endpoint.sandbox,
                 endpoint.network,
+                endpoint.aliases.join("\n") || "-",
                 endpoint.addresses.join("\n"),
                 endpoint.macAddress,
                 endpoint.interfaceName,

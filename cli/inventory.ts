@@ -1,8 +1,9 @@
+import { dnsOf, domainOf, hostnameOf } from "../provider/kinds/names.js";
 import { effectiveMtu } from "../provider/kinds/network.js";
 import { targetRange } from "../provider/kinds/port-items.js";
 import { addressesOf, firstHalf, halvesOf, subnetsOf } from "../provider/model/half.js";
 import { familiesOf } from "../provider/model/host-address.js";
-import { type Binding, encryptionOf, targetsOf } from "../provider/model/object.js";
+import { type Binding, encryptionOf, type SandboxObject, targetsOf } from "../provider/model/object.js";
 import { formatPortRange } from "../provider/model/port-range.js";
 import { familyOf } from "../provider/model/range.js";
 import type { World } from "../provider/model/world.js";
@@ -32,12 +33,17 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             defaultPolicy: network.defaultPolicy ?? "network",
             directAccess: network.directAccess ?? false,
             masquerade: network.masquerade,
+            dns: network.dns?.mode ?? "none",
+            /** `null`: its endpoints have no names. */
+            domain: network.dns === undefined ? null : domainOf(network),
             endpoints: inOrder(world.endpointsOf(network.key)).map((endpoint) => endpoint.owner.name),
         })),
         sandboxes: inOrder(world.all("sandbox")).map((sandbox) => ({
             stack: stackOf(sandbox),
             name: sandbox.owner.name,
             namespace: sandbox.name,
+            hostname: hostnameOf(sandbox),
+            dns: describeDns(sandbox, world),
             endpoints: inOrder(world.endpointsOf(sandbox.key)).map((endpoint) => endpoint.owner.name),
         })),
         endpoints: inOrder(world.all("endpoint")).map((endpoint) => ({
@@ -51,6 +57,7 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             ipv4Address: endpoint.ipv4Address ?? null,
             addresses: addressesOf(endpoint, world.get("network", endpoint.network)),
             macAddress: endpoint.macAddress,
+            aliases: endpoint.aliases ?? [],
         })),
         ports: inOrder(world.all("port-mapping")).flatMap((mapping) =>
             mapping.bindings.flatMap((binding) =>
@@ -93,6 +100,19 @@ export function takeInventory(world: World, host: string, counters: Counters) {
             encryption: encryptionOf(tunnel),
             peers: tunnel.peers,
         })),
+    };
+}
+
+function describeDns(sandbox: SandboxObject, world: World) {
+    const { mode, resolver, servers, forwards } = dnsOf(sandbox, world);
+    const asHost = mode === "none" || (servers.length === 0 && forwards);
+    const otherNames: "host" | readonly string[] = asHost ? "host" : servers;
+    return {
+        mode,
+        /** The server in its resolv.conf that answers; `null`: there is none of ours. */
+        server: resolver ?? null,
+        /** Who is asked for other names; none: nobody. */
+        otherNames,
     };
 }
 

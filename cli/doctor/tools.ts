@@ -34,9 +34,10 @@ function renderInstallation(tools: readonly string[], packageManager: string | u
     return `${packageManager} ${verbs[packageManager] ?? "install"} ${named.join(" ")}`;
 }
 
-export function checkTools({ missingTools, packageManager }: HostState): Check[] {
+export function checkTools({ missingTools, packageManager, world }: HostState): Check[] {
     const name = "tools";
-    const required = missingTools.filter((tool) => !(tool in optional));
+    const isAsked = world.all("network").some(({ dns }) => dns?.mode === "server");
+    const required = missingTools.filter((tool) => !(tool in optional) || (tool === "dnsmasq" && isAsked));
     if (required.length > 0) {
         const remedy = [renderInstallation(required, packageManager)];
         return [{ name, result: "problem", found: `missing: ${required.join(", ")}`, remedy }];

@@ -28,7 +28,7 @@ beforeAll(async () => {
     const data = await stack.network("data", { subnet: "172.22.0.0/24", internal: true });
     const web = await stack.join("web", front);
     const webData = await stack.endpoint("web-data", { sandbox: web.sandbox, network: data });
-    const db = await stack.join("db", data, { ipv4Address: "172.22.0.10" });
+    const db = await stack.join("db", data, { ipv4Address: "172.22.0.10", aliases: ["reader"] });
     await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
     await stack.firewallPolicy("db-access", {
         target: db.endpoint,
@@ -158,6 +158,22 @@ test("doctor: a host without nft says which package to install", async () => {
     expect(stdout).toContain("-> apt-get install nftables");
 });
 
+test("doctor: a host without dnsmasq says so, and that its networks need it where they do", async () => {
+    const hide = 'mount --bind /dev/null "$(command -v dnsmasq)"';
+    const undo = "umount $(awk '$2 ~ /.dnsmasq$/ { print $2 }' /proc/mounts)";
+    for (const [host, result, found, exitCode] of [
+        [second(), "warning", /^missing: dnsmasq; without it networks need dns: \{ mode: "hosts" \} or "none"$/, 0],
+        [bed.host, "problem", /^missing: dnsmasq$/, 1],
+    ] as const) {
+        await using _ = await undoable(host, hide, undo);
+        const doctor = await ask(host, ["doctor"]);
+        expect(doctor.exitCode).toBe(exitCode);
+        const [, ...cells] = row(doctor.stdout, "tools")?.split(" | ") ?? [];
+        expect(cells).toEqual([result, expect.stringMatching(found)]);
+        expect(doctor.stdout).toContain("-> apt-get install dnsmasq-base");
+    }
+});
+
 const drop = (family: string, table: string, chain: string) =>
     `nft 'add table ${family} ${table}; add chain ${family} ${table} ${chain} { type filter hook forward priority 0; policy drop; }'`;
 
@@ -225,9 +241,14 @@ test("inspect: lists what the host carries, as tables and as JSON", async () => 
     const { stdout, exitCode } = await ask(bed.host, ["inspect"]);
     expect(exitCode).toBe(0);
     const stackName = "test/production";
-    expect(row(stdout, stackName, "front")).toContain("172.20.0.0/24 | 172.20.0.1 | 1500 | ln");
-    expect(row(stdout, stackName, "web")).toMatch(/web-[0-9a-f]{6} \| web-data, web-front$/);
-    expect(row(stdout, stackName, "db-data")).toContain("db | data | 172.22.0.10 | ");
+    expect(row(stdout, stackName, "front")).toMatch(
+        / 172.20.0.0\/24 \| 172.20.0.1 \| 1500 \| ln[0-9a-f]{12} \| front \| 1$/,
+    );
+    expect(row(stdout, stackName, "web")).toMatch(
+        / web-[0-9a-f]{6} \| web \| server 172.20.0.1 \| as the host \| web-data, web-front$/,
+    );
+    expect(row(stdout, stackName, "db")).toMatch(/ db-[0-9a-f]{6} \| db \| server 172.22.0.1 \| nobody \| db-data$/);
+    expect(row(stdout, stackName, "db-data")).toContain("db | data | reader | 172.22.0.10 | ");
     expect(row(stdout, stackName, "http")).toBe(`${stackName} | http | *:8080/tcp | web-front | 172.20.0.2:80`);
     expect(row(stdout, stackName, "db-access")).toContain("db-data | allow tcp 5432 from web-data: 0 packets");
     const json = JSON.parse((await ask(bed.host, ["inspect", "--json"])).stdout);
@@ -248,7 +269,16 @@ test("inspect: lists what the host carries, as tables and as JSON", async () => 
         network: "front",
         interfaceName: "front",
         ipv4Address: "172.20.0.2",
+        aliases: [],
     });
+    expect(json.networks).toMatchObject([
+        { name: "data", dns: "server", domain: "data" },
+        { name: "front", dns: "server", domain: "front" },
+    ]);
+    expect(json.sandboxes).toMatchObject([
+        { hostname: "db", dns: { mode: "server", server: "172.22.0.1", otherNames: [] } },
+        { hostname: "web", dns: { mode: "server", server: "172.20.0.1", otherNames: "host" } },
+    ]);
     expect(json.policies).toMatchObject([
         { targets: ["db-data"], ingress: ["allow tcp 5432 from web-data"], egress: null, defaultAction: "drop" },
     ]);
