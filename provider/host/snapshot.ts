@@ -1,7 +1,7 @@
 import { type ExceptionItem, exceptionType, lookForException } from "../kernel/exception.js";
 import { observedFiles } from "../kernel/file.js";
 import type { Item } from "../kernel/item.js";
-import { netnsFilePath } from "../kernel/netns-file.js";
+import { netnsFileSources } from "../kernel/netns-file.js";
 import { normaliseParts } from "../kernel/nft.js";
 import { lookAtResolvers, parseResolvers } from "../kernel/resolver.js";
 import { recoverScript } from "../kernel/restore.js";
@@ -149,7 +149,7 @@ function lookForExceptions(items: readonly Item[]): string[] {
 
 /** The paths that are there, and each line behind its path: one process for any number of files. */
 function lookAtNetnsFiles(items: readonly Item[]): string[] {
-    const paths = items.flatMap((item) => (item.type === "netns-file" ? [netnsFilePath(item)] : []));
+    const paths = [...new Set(items.flatMap((item) => (item.type === "netns-file" ? netnsFileSources(item) : [])))];
     return paths.length === 0
         ? []
         : [

@@ -1,3 +1,4 @@
+import { isEqual } from "../model/equal.js";
 import type { ItemType } from "./item.js";
 import { command, type Line } from "./line.js";
 
@@ -22,6 +23,35 @@ export interface NetnsFolderItem {
 }
 
 const folder = "/etc/netns";
+
+/**
+ * Where the host says whom it asks. The first may name a resolver on the host itself, which nobody else reaches; the others
+ * say whom that one asks.
+ */
+const hostServerFiles = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+];
+
+/** What has to be read of the host to see whether a file is as it should be. */
+export const netnsFileSources = (item: NetnsFileItem): string[] =>
+    item.hasHostServers ? [netnsFilePath(item), ...hostServerFiles] : [netnsFilePath(item)];
+
+/** The lines that `write_netns_files` finds. */
+function hostServers(files: ReadonlyMap<string, string>): string[] {
+    for (const path of hostServerFiles) {
+        const words = (files.get(path) ?? "").split("\n").map((line) => line.trim().split(/[ \t]+/));
+        const servers = words.flatMap(([word, address = ""]) =>
+            word === "nameserver" && /^[0-9A-Fa-f.:]+$/.test(address) && !/^127\.|^::1$|^0\.0\.0\.0$/.test(address)
+                ? [`nameserver ${address}`]
+                : [],
+        );
+        if (servers.length > 0) return servers;
+    }
+    return [];
+}
+
 export const netnsFilePath = ({ netns, file }: Pick<NetnsFileItem, "netns" | "file">) => `${folder}/${netns}/${file}`;
 
 const write = (item: NetnsFileItem): Line => {
@@ -40,10 +70,12 @@ export const netnsFileType: ItemType<NetnsFileItem> = {
         const text = files.get(netnsFilePath(item));
         if (text === undefined) return undefined;
         const isServer = (line: string) => item.hasHostServers === true && line.startsWith("nameserver ");
-        const lines = text
-            .split("\n")
-            .map((line) => line.trimEnd())
-            .filter((line) => line !== "" && !isServer(line));
+        const all = text.split("\n").flatMap((line) => line.trimEnd() || []);
+        const lines = all.filter((line) => !isServer(line));
+        if (item.hasHostServers && !isEqual(all.filter(isServer), hostServers(files))) {
+            const { hasHostServers: _, ...found } = item;
+            return { ...found, lines };
+        }
         const wanted = new Set(item.lines);
         const isSame =
             item.file === "hosts"
@@ -65,7 +97,13 @@ export const netnsFolderType: ItemType<NetnsFolderItem> = {
 export function describeLines(found: NetnsFileItem, wanted: NetnsFileItem): string[] {
     const missing = wanted.lines.filter((line) => !found.lines.includes(line));
     const more = found.lines.filter((line) => !wanted.lines.includes(line));
-    const words = [...missing.map((line) => `has no line "${line}"`), ...more.map((line) => `has a line "${line}"`)];
+    const isStale = wanted.hasHostServers === true && found.hasHostServers !== true;
+    const stale = isStale ? ["names other servers than those that the host asks"] : [];
+    const words = [
+        ...stale,
+        ...missing.map((line) => `has no line "${line}"`),
+        ...more.map((line) => `has a line "${line}"`),
+    ];
     if (words.length === 0) return ["has its lines in another order"];
     return words.length > 3 ? [...words.slice(0, 3), `${words.length - 3} lines more differ`] : words;
 }
@@ -115,10 +153,7 @@ export const writeNetnsFiles = `write_netns_files() {
         }
         function find_all_servers() {
             if (looked++) return
-            find_servers("/etc/resolv.conf")
-            # It names a resolver on the host itself, which nobody else reaches: these are those that it asks.
-            if (!servers) find_servers("/run/systemd/resolve/resolv.conf")
-            if (!servers) find_servers("/run/NetworkManager/no-stub-resolv.conf")
+${hostServerFiles.map((path) => `            if (!servers) find_servers("${path}")`).join("\n")}
         }
         function want(how, numbers,  ranges, range, ends, i, j, k) {
             count = 0

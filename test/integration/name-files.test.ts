@@ -88,7 +88,7 @@ test("names in files: further names, the host's own, and whom the sandbox asks f
     const front = await stack.network("front", { subnet: "172.20.0.0/24", dns: settings, extraHosts });
     const inner = await stack.network("inner", { subnet: "172.21.0.0/24", internal: true, ...hosts });
     const web = await stack.sandbox("web", { extraHosts: { mirror: "host-gateway" } });
-    await stack.endpoint("web-front", { sandbox: web, network: front });
+    const webFront = await stack.endpoint("web-front", { sandbox: web, network: front });
     const db = await stack.join("db", inner);
     const all = ["registry", "mirror", "host.docker.internal", "host.linuxnet.internal"] as const;
     expect(await lookUp(web, ...all)).toEqual({
@@ -114,6 +114,14 @@ test("names in files: further names, the host's own, and whom the sandbox asks f
     expect(await resolverOf(web)).toEqual(["nameserver 192.0.2.1", "nameserver 192.0.2.2"]);
     await bed.host.exec(`printf 'nameserver 127.0.0.53\\noptions edns0\\n' >/etc/resolv.conf
         mkdir -p /run/systemd/resolve && printf 'nameserver 192.0.2.7\\nsearch .\\n' >/run/systemd/resolve/resolv.conf`);
+    // A refresh sees that the host asks others now.
+    const stale = `file /etc/netns/${web.outs.name}/resolv.conf: names other servers than those that the host asks`;
+    expect(await web.refresh()).toEqual([stale]);
+    await webFront.update({ aliases: ["shop"] });
+    expect(await lookUp(web, "shop")).toEqual({ shop: "172.20.0.2" });
+    expect(await web.update({})).toBe("update");
+    expect(await resolverOf(web)).toEqual(["nameserver 192.0.2.7"]);
+    expect(await web.refresh()).toEqual([]);
     await front.update({ dns: { ...hosts.dns, search: "corp.example" } });
     expect(await resolverOf(web)).toEqual(["nameserver 192.0.2.7", "search corp.example"]);
     expect(await web.refresh()).toEqual([]);

@@ -128,8 +128,7 @@ write_netns_files() {
         }
         function find_all_servers() {
             if (looked++) return
-            find_servers("/etc/resolv.conf")
-            # It names a resolver on the host itself, which nobody else reaches: these are those that it asks.
+            if (!servers) find_servers("/etc/resolv.conf")
             if (!servers) find_servers("/run/systemd/resolve/resolv.conf")
             if (!servers) find_servers("/run/NetworkManager/no-stub-resolv.conf")
         }
@@ -328,8 +327,7 @@ write_netns_files() {
         }
         function find_all_servers() {
             if (looked++) return
-            find_servers("/etc/resolv.conf")
-            # It names a resolver on the host itself, which nobody else reaches: these are those that it asks.
+            if (!servers) find_servers("/etc/resolv.conf")
             if (!servers) find_servers("/run/systemd/resolve/resolv.conf")
             if (!servers) find_servers("/run/NetworkManager/no-stub-resolv.conf")
         }
