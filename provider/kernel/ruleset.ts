@@ -44,6 +44,9 @@ export const ledToResolvers = [
     "iifname @networks ct status dnat ip6 daddr fd53:7a1c:9e0b::/48 accept",
 ] as const;
 
+/** Questions for names, to the other hosts of a segment. */
+export const toPeersResolvers = "oifname . ip daddr @peer_gateways meta l4proto { tcp, udp } th dport 53 accept";
+
 const neighbourDiscovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }";
 
 /**
@@ -181,7 +184,11 @@ const inet: BaseTable = {
         {
             name: "publish_to_host",
             hook: "type nat hook output priority -100",
-            rules: publishing,
+            rules: [
+                // Resolvers ask each other, whatever is published.
+                "ip daddr 127.64.0.0/10 accept",
+                ...publishing,
+            ],
         },
         {
             name: "masquerade_outbound",
@@ -301,6 +308,7 @@ const inet: BaseTable = {
                 "udp dport @tunnel_ports ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
                 "ct state established,related accept",
                 `${neighbourDiscovery} accept`,
+                toPeersResolvers,
                 "oifname @no_host_access ct status & dnat == 0 drop",
                 "ip daddr vmap @ingress_from_host",
                 "ip6 daddr vmap @ingress_from_host6",

@@ -1,5 +1,5 @@
 import type { Item } from "../kernel/item.js";
-import { ledToResolvers } from "../kernel/ruleset.js";
+import { ledToResolvers, toPeersResolvers } from "../kernel/ruleset.js";
 import { hostTarget } from "../model/object.js";
 import type { World } from "../model/world.js";
 import { renderPolicies } from "./policy-chain.js";
@@ -44,6 +44,7 @@ const directions = {
             "ip daddr . udp dport @tunnel_peers accept",
             "ip6 daddr . udp dport @tunnel_peers6 accept",
             "udp sport @wireguard_ports accept",
+            toPeersResolvers,
             esp,
         ],
     },

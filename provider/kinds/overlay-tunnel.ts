@@ -21,6 +21,7 @@ import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ip
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
+import { answersAcross } from "./resolver-across.js";
 import {
     address,
     addressRange,
@@ -304,6 +305,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
             ...routesAcross(object, network, world, wireguard === undefined),
             ...(wireguard === undefined ? vxlanEntries(object, network) : []),
             ...replyItems(object, network, wireguard === undefined),
+            ...answersAcross(object, network, world),
         ];
     },
 
@@ -313,7 +315,10 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
         // Tunnels on one port share elements (port, peers): the one that goes must not take the others' along.
         yield `${sharedPrefix}${object.port}`;
         yield* companionsOf(object, world);
-        for (const endpoint of world.endpointsOf(object.network)) yield endpoint.key;
+        for (const endpoint of world.endpointsOf(object.network)) {
+            yield endpoint.key;
+            yield endpoint.sandbox;
+        }
         // Rules about other hosts name its interface: those of endpoints, of the network's peers, and the host's own.
         yield* targetsOfPoliciesAbout(object.network, world);
         if (world.policiesOn(hostTarget).length > 0) yield "base";

@@ -32,7 +32,7 @@ export function withReplyMarks(
 }
 
 /** The addresses that the host with these ranges has on the segment, unless its program says otherwise: of a CIDR the second. */
-function gatewaysOf(peer: TunnelPeer, network: NetworkObject): string[] {
+export function gatewaysOf(peer: TunnelPeer, network: NetworkObject): string[] {
     return rangesOf(peer, network).map(({ family, first }) => {
         const text = family === 6 ? (peer.ipv6Range ?? peer.ipRange) : peer.ipRange;
         return formatAddress(first + (text?.includes("/") ? 1n : 0n), family);

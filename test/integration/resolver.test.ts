@@ -1,55 +1,10 @@
 import { expect, test } from "vitest";
 import { openStack } from "./driver.js";
+import { answered, askMeanwhile, dig } from "./look-ups.js";
 import { layTestBed } from "./test-bed.js";
-import { inside, type Place, run } from "./traffic.js";
+import { inside, run } from "./traffic.js";
 
 const bed = layTestBed();
-
-/** Answers of dig(1), in one go: addresses and names in order, or the status; "nobody" where nothing answers. */
-async function dig(place: Place, ...questions: string[]): Promise<Record<string, string>> {
-    const script = `for q in "$@"; do
-        out=$(dig +tries=1 +time=3 +noall +comments +answer $q 2>&1)
-        got=$(printf '%s\\n' "$out" | awk '$4 ~ /^(A|AAAA|PTR)$/ { print $5 }' | sort | tr '\\n' ' ')
-        [ -n "$got" ] || got=$(printf '%s\\n' "$out" | grep -o 'status: [A-Z]*' | head -1 | cut -d' ' -f2)
-        echo "\${got:-nobody}"
-    done`;
-    const answers = (await run(place, ["sh", "-c", script, "sh", ...questions])).split("\n").map((line) => line.trim());
-    return Object.fromEntries(questions.map((question, i) => [question, answers[i] ?? ""]));
-}
-
-const answered = async (place: Place, expected: Record<string, string>) =>
-    expect(await dig(place, ...Object.keys(expected))).toEqual(expected);
-
-/** Asks for these names over and over, a socket for each question, while something is done; what came that was no answer. */
-async function askMeanwhile(place: Place, server: string, name: string, work: () => Promise<void>) {
-    const enough = `/tmp/enough-${name}`;
-    const script = `
-        const { Resolver } = require("node:dns");
-        const wrong = {};
-        let asked = 0, running = 0;
-        const go = () => {
-            if (!require("node:fs").existsSync(${JSON.stringify(enough)})) {
-                for (; running < 8; running++, asked++) {
-                    const resolver = new Resolver({ timeout: 2000, tries: 1 });
-                    resolver.setServers([${JSON.stringify(server)}]);
-                    resolver.resolve4(${JSON.stringify(name)}, (error) => {
-                        running--;
-                        if (error) wrong[error.code] = (wrong[error.code] ?? 0) + 1;
-                    });
-                }
-            } else if (running === 0) {
-                console.log(JSON.stringify({ asked, wrong }));
-                process.exit(0);
-            }
-            setTimeout(go, 5);
-        };
-        go();`;
-    await using asking = await bed.host.spawn([process.execPath, "-e", script], { sandbox: place.sandbox });
-    await work();
-    await bed.host.exec(["touch", enough]);
-    const { asked, wrong } = JSON.parse(await asking.waitFor(/^\{.*\}$/m)) as { asked: number; wrong: object };
-    return { asked, wrong };
-}
 
 test("resolver: each sandbox is answered by the networks it is in, at its gateway and at 127.0.0.11, over UDP and TCP", async () => {
     await using stack = await openStack(bed.host);

@@ -176,7 +176,7 @@ test("hostile text in names, owners, labels and descriptions stays data: the scr
             .replace(/'\\''/g, "")
             .replace(/'[^']*'/gs, "''")
             // Words of names and keys, as many as there are names.
-            .replace(/(start_resolver|stop_resolver|put_names)( [\w.:,-]+)+/g, "$1 ''")
+            .replace(/(start_resolver|stop_resolver|put_names)( [\w.:,/=-]+)+/g, "$1 ''")
             .replace(/(printf ''|echo) [\w.:/@=,+%-]+( >|;|$)/gm, "$1 ''$2");
     const make = (text: string, aliased: string) => {
         let world = put(two, "network", "front", {

@@ -227,16 +227,14 @@ const cases: Cases = {
     },
     resolver: {
         item: {
-            ...{
-                type: "resolver",
-                view: "0a1b2c3d4e5f",
-                port: 15200,
-                addresses: ["127.64.0.1"],
-                networks: ["ln1", "ln2"],
-            },
-            ...{ domains: [], upstreams: "host" },
+            type: "resolver",
+            view: "0a1b2c3d4e5f",
+            port: 15200,
+            addresses: ["127.64.0.1"],
+            networks: ["ln1", "ln2"],
+            options: ["cache-size=1000"],
         },
-        add: ["resolver start 0a1b2c3d4e5f 15200 127.64.0.1 ln1,ln2 - host"],
+        add: ["resolver start 0a1b2c3d4e5f 15200 127.64.0.1 ln1,ln2 cache-size=1000"],
         remove: ["resolver stop 0a1b2c3d4e5f"],
         changes: [],
     },

@@ -96,7 +96,7 @@ delete element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
-add element inet linuxnet resolvers { "lnfront" . 172.20.0.2 : 127.70.49.35 . 15219 }
+add element inet linuxnet resolvers { "lnfront" . 172.20.0.2 : 127.85.225.155 . 15311 }
 LINUXNET_END
 
 fi
@@ -294,7 +294,7 @@ delete element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
 delete element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:09 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.9 }
-add element inet linuxnet resolvers { "lnfront" . 172.20.0.9 : 127.70.49.35 . 15219 }
+add element inet linuxnet resolvers { "lnfront" . 172.20.0.9 : 127.85.225.155 . 15311 }
 LINUXNET_END
 
 s=3; echo $s >>$r/stage

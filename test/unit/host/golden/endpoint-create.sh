@@ -171,28 +171,24 @@ start_resolver() {
         mkdir -p $v/networks $dns/names || exit
         IFS=,
         {
-            # Names without a dot are for here, whatever is asked about them: nobody outside knows them.
-            printf '\''%s\n'\'' port=$2 bind-interfaces no-hosts local=// local-ttl=0 cache-size=1000 pid-file=$v/pid
+            printf '\''%s\n'\'' port=$2 bind-interfaces no-hosts local-ttl=0 pid-file=$v/pid
             for a in $3; do
                 echo "listen-address=$a"
                 case $a in *:*) ip -6 address replace "$a/128" dev lo nodad || exit ;; esac
             done
             for n in $4; do
+                if [ "$n" = - ]; then break; fi
                 mkdir -p $dns/names/$n && : >$v/networks/$n || exit
                 echo "addn-hosts=$dns/names/$n"
             done
-            if [ "$5" != - ]; then for d in $5; do echo "local=/$d/"; done; fi
-            case $6 in
-                host) ;;
-                -) printf '\''%s\n'\'' no-resolv address=/#/ ;;
-                *)
-                    echo no-resolv
-                    for s in $6; do echo "server=$s"; done ;;
-            esac
+            shift 4
+            for o; do
+                # Came with 2.87 and 2.88.
+                case $o in fast-dns-retry=* | filter-AAAA) dnsmasq --help | grep -q -e "--${o%=*}" || continue ;; esac
+                echo "$o"
+            done
         } >$v/conf || exit
-        IFS='\'' '\''
-        printf '\''%s\n'\'' "$*" >$v/words
-    ) || { echo "the files of the resolver in $dns could not be written" >&2; return 1; }
+    ) && printf '\''%s\n'\'' "$*" >$v/words || { echo "the files of the resolver in $dns could not be written" >&2; return 1; }
     if launch_resolver $1; then return; fi
     # One whose folder somebody removed still has the address.
     w=$(grep -lsF "$v/conf" /proc/[0-9]*/cmdline | cut -d/ -f3)
@@ -244,18 +240,18 @@ finish_resolver() {
     old=$dns/leaving/$1.ends w= a=
     if [ ! -d $old ]; then return 0; fi
     if [ -s $old/words ]; then read -r w w a w <$old/words; fi
-    if is_serving $old; then kill $server; fi
-    if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
-    case $a in *:*) ip -6 address del "${a##*,}/128" dev lo 2>/dev/null ;; esac
     # Who asks again from the same port would go on to one that is no more.
     if [ -n "$a" ] && command -v conntrack >/dev/null; then
         for a in "${a%%,*}" "${a##*,}"; do conntrack -D -r "$a" >/dev/null 2>&1; done
     fi
+    if is_serving $old; then kill $server; fi
+    if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
+    case $a in *:*) ip -6 address del "${a##*,}/128" dev lo 2>/dev/null ;; esac
     rm -rf $old
     rmdir $dns/leaving $dns/names/* $dns/names $dns 2>/dev/null
     :
 }
-{ stop_resolver 7306312315bf; } 2>/dev/null || :
+{ stop_resolver cf55e19b1f32; } 2>/dev/null || :
 
 fi
 fi
@@ -307,28 +303,24 @@ start_resolver() {
         mkdir -p $v/networks $dns/names || exit
         IFS=,
         {
-            # Names without a dot are for here, whatever is asked about them: nobody outside knows them.
-            printf '%s\n' port=$2 bind-interfaces no-hosts local=// local-ttl=0 cache-size=1000 pid-file=$v/pid
+            printf '%s\n' port=$2 bind-interfaces no-hosts local-ttl=0 pid-file=$v/pid
             for a in $3; do
                 echo "listen-address=$a"
                 case $a in *:*) ip -6 address replace "$a/128" dev lo nodad || exit ;; esac
             done
             for n in $4; do
+                if [ "$n" = - ]; then break; fi
                 mkdir -p $dns/names/$n && : >$v/networks/$n || exit
                 echo "addn-hosts=$dns/names/$n"
             done
-            if [ "$5" != - ]; then for d in $5; do echo "local=/$d/"; done; fi
-            case $6 in
-                host) ;;
-                -) printf '%s\n' no-resolv address=/#/ ;;
-                *)
-                    echo no-resolv
-                    for s in $6; do echo "server=$s"; done ;;
-            esac
+            shift 4
+            for o; do
+                # Came with 2.87 and 2.88.
+                case $o in fast-dns-retry=* | filter-AAAA) dnsmasq --help | grep -q -e "--${o%=*}" || continue ;; esac
+                echo "$o"
+            done
         } >$v/conf || exit
-        IFS=' '
-        printf '%s\n' "$*" >$v/words
-    ) || { echo "the files of the resolver in $dns could not be written" >&2; return 1; }
+    ) && printf '%s\n' "$*" >$v/words || { echo "the files of the resolver in $dns could not be written" >&2; return 1; }
     if launch_resolver $1; then return; fi
     # One whose folder somebody removed still has the address.
     w=$(grep -lsF "$v/conf" /proc/[0-9]*/cmdline | cut -d/ -f3)
@@ -380,25 +372,25 @@ finish_resolver() {
     old=$dns/leaving/$1.ends w= a=
     if [ ! -d $old ]; then return 0; fi
     if [ -s $old/words ]; then read -r w w a w <$old/words; fi
-    if is_serving $old; then kill $server; fi
-    if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
-    case $a in *:*) ip -6 address del "${a##*,}/128" dev lo 2>/dev/null ;; esac
     # Who asks again from the same port would go on to one that is no more.
     if [ -n "$a" ] && command -v conntrack >/dev/null; then
         for a in "${a%%,*}" "${a##*,}"; do conntrack -D -r "$a" >/dev/null 2>&1; done
     fi
+    if is_serving $old; then kill $server; fi
+    if [ -d /run/systemd/system ]; then systemctl --quiet stop "linuxnet-dns-$1" 2>/dev/null; fi
+    case $a in *:*) ip -6 address del "${a##*,}/128" dev lo 2>/dev/null ;; esac
     rm -rf $old
     rmdir $dns/leaving $dns/names/* $dns/names $dns 2>/dev/null
     :
 }
-{ start_resolver 7306312315bf 15219 127.70.49.35 lnfront front host; } || fail 0
+{ start_resolver cf55e19b1f32 15311 127.85.225.155 lnfront cache-size=1000 local=// local=/front/; } || fail 0
 
 s=2; echo $s >>$r/stage
 nft -f - <<'LINUXNET_END' || fail 1
 add element bridge linuxnet endpoints { "lewebfront" }
 add element bridge linuxnet macs { "lewebfront" . 02:6c:ac:14:00:02 }
 add element bridge linuxnet sources { "lewebfront" . 172.20.0.2 }
-add element inet linuxnet resolvers { "lnfront" . 172.20.0.2 : 127.70.49.35 . 15219 }
+add element inet linuxnet resolvers { "lnfront" . 172.20.0.2 : 127.85.225.155 . 15311 }
 LINUXNET_END
 
 s=3; echo $s >>$r/stage
