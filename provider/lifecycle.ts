@@ -3,7 +3,6 @@ import type { z } from "zod";
 import { compare } from "./compare.js";
 import { derive } from "./derive.js";
 import { tell } from "./engine-log.js";
-import { warnOfFirewalls } from "./firewall-warning.js";
 import type { Operation } from "./host/draft.js";
 import type { Host } from "./host/host.js";
 import { connection as connectionSchema } from "./kinds/connection.js";
@@ -175,6 +174,17 @@ function machinesOf(inputs: Props): Map<string, string> {
     return found;
 }
 
+const said = new WeakMap<Host, Set<string>>();
+
+/** Once a run for each host, on the first resource that it is about. */
+function warnOnce(host: Host, urn: string, words: string): void {
+    const known = said.get(host) ?? new Set();
+    said.set(host, known);
+    if (known.has(words)) return;
+    known.add(words);
+    tell(urn, words, "WARNING");
+}
+
 function refuseMixedMachines(news: Props): string[] {
     const [first, second] = machinesOf(news).values();
     if (second === undefined) return [];
@@ -221,8 +231,7 @@ export function objectHandler(kindName: HostObject["kind"]): Handler {
         });
         const object = world.objects.get(key);
         if (object === undefined) throw new Error("it was removed by another program at once. Try again.");
-        warnOfFirewalls(host, object);
-        for (const words of kind.warnings?.(object, host.facts) ?? []) tell(owner.urn, words, "WARNING");
+        for (const words of kind.warnings?.(object, world, host.facts) ?? []) warnOnce(host, owner.urn, words);
         const id = formatId({ key, generation: object.generation, machineId: host.facts.machineId });
         return { id, outs: outputsOf(kind, object, inputs, world, host.facts.machineId) };
     }

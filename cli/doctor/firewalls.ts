@@ -1,26 +1,31 @@
-import { describeFirewall, lastingWords, mattersTo, remedyFor } from "../../provider/kernel/other-firewalls.js";
+import { obstaclesTo, type Passage } from "../../provider/kernel/firewall-passage.js";
+import { byHand, passagesOf } from "../../provider/kinds/cooperation.js";
 import type { Check } from "./checks.js";
 import type { HostState } from "./state.js";
 
 const name = "other firewalls";
 
+/** What the first network will need. */
+const atFirst: readonly Passage[] = [
+    { what: "forwarded", families: [4], bridges: ["ln+"], outbound: ["ln+"], hasTunnels: false },
+    { what: "questions", families: [4], bridges: ["ln+"] },
+];
+
 /** A packet must pass every firewall of a host: no rule of ours can overrule one of theirs. */
 export function checkFirewalls({ otherFirewalls, world, ufwIsEnabled }: HostState): Check[] {
-    const tunnelPorts = [...new Set(world.all("overlay-tunnel").map(({ port }) => port))];
-    const checks = otherFirewalls.flatMap((firewall): Check[] => {
-        const at = `${firewall.product} (${firewall.where})`;
-        if (firewall.hook === "forward" && firewall.letsPass)
-            return [{ name, result: "ok", found: `${at} lets the networks' bridges (ln*) pass` }];
-        const ports = firewall.hook === "forward" ? [undefined] : tunnelPorts;
-        return ports
-            .filter((port) => mattersTo(firewall, port))
-            .map((port) => ({
-                name,
-                result: "problem",
-                found: describeFirewall(firewall, port),
-                remedy: [...remedyFor(firewall, port, tunnelPorts.length > 0), ...lastingWords(firewall)],
-            }));
+    const needed = passagesOf(world.all("network"), world.all("overlay-tunnel")).map(byHand);
+    // Segments may share a port.
+    const passages = [...new Map(needed.map((passage) => [JSON.stringify(passage), passage])).values()];
+    const passing = otherFirewalls.filter(({ letsPass }) => letsPass);
+    const checks: Check[] = passing.map(({ product, where, hook }) => {
+        const what = hook === "forward" ? "the networks' bridges (ln*)" : "what sandboxes ask for names";
+        return { name, result: "ok", found: `${product} (${where}) lets ${what} pass` };
     });
+    for (const passage of passages.length === 0 ? atFirst : passages)
+        for (const { found, remedy, keepsRules } of obstaclesTo(passage, otherFirewalls)) {
+            const lasting = keepsRules ? [] : ["and make it last over a restart of the host and of that firewall"];
+            checks.push({ name, result: "problem", found, remedy: [...remedy, ...lasting] });
+        }
     if (ufwIsEnabled && !otherFirewalls.some(({ product }) => product === "ufw")) {
         checks.push({
             name,

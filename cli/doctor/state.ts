@@ -71,8 +71,7 @@ export function parseHostState(stdout: string): HostState {
         nftables: /v([\d.]+)/.exec(text("nftables"))?.[1] ?? "",
         chains: text("chains") === "" ? undefined : parseChains(text("chains")),
         otherFirewalls: parseOtherFirewalls(
-            sections.get("other firewalls") ?? "",
-            sections.get("legacy firewall") ?? "",
+            sections,
             uplinks.map(({ name }) => name),
         ),
         ufwIsEnabled: text("ufw") === "enabled",

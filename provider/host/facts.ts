@@ -190,6 +190,9 @@ export function parseFacts(stdout: string): HostFacts {
         .filter(({ destination }) => destination.text === "0.0.0.0/0")
         .map((each) => each.interfaceName);
     const ipv6 = parseIpv6Facts(sections.get("ipv6"), links, allRoutes, machineId);
+    const uplinks6 = (ipv6?.routes ?? [])
+        .filter(({ destination }) => destination.text === "::/0")
+        .map((each) => each.interfaceName);
     return {
         machineId,
         kernel: (sections.get("kernel") ?? "").trim(),
@@ -208,11 +211,7 @@ export function parseFacts(stdout: string): HostFacts {
         hasNetnsDirectory: paths.includes("/run/netns"),
         hasNetnsFolder: paths.includes("/etc/netns"),
         hasBridgeNetfilter: paths.includes("/proc/sys/net/bridge"),
-        otherFirewalls: parseOtherFirewalls(
-            sections.get("other firewalls") ?? "",
-            sections.get("legacy firewall") ?? "",
-            [...new Set(uplinks)],
-        ),
+        otherFirewalls: parseOtherFirewalls(sections, [...new Set([...uplinks, ...uplinks6])]),
     };
 }
 

@@ -19,13 +19,12 @@ function wordsOf({ tool, chain, rule }: FirewallException): string[] {
     switch (tool) {
         case "nft":
             return [...chain.split(" "), `${rule} comment "${mark}"`];
-        case "iptables-nft":
-        case "iptables-legacy":
-            return [tool, chain, ...rule.replace(" -j ", ` -m comment --comment ${mark} -j `).split(" ")];
         case "ufw":
             return rule.split(" ");
         case "firewalld":
             return [rule, ...zoneOf(chain)];
+        default:
+            return [tool, chain, ...rule.replace(" -j ", ` -m comment --comment ${mark} -j `).split(" ")];
     }
 }
 
@@ -40,7 +39,7 @@ interface Scripts {
 
 const iptables = (() => {
     // Distributions with one iptables only call it so.
-    const prepare = 't=$1 c=$2; shift 2; command -v "$t" >/dev/null || t=iptables;';
+    const prepare = 't=$1 c=$2; shift 2; command -v "$t" >/dev/null || t=${t%-*};';
     const look = '"$t" -w 5 -C "$c" "$@" 2>/dev/null';
     // Docker keeps the chain that it finds when it starts, so at boot the exception may be there first.
     const make = 'if [ "$c" = DOCKER-USER ]; then "$t" -w 5 -N "$c" 2>/dev/null; fi;';
@@ -62,6 +61,8 @@ const scripts: Readonly<Record<Tool, Scripts>> = {
     },
     "iptables-nft": iptables,
     "iptables-legacy": iptables,
+    "ip6tables-nft": iptables,
+    "ip6tables-legacy": iptables,
     ufw: {
         look: `ufw show added | grep -qxF "ufw $* comment '${mark}'"`,
         add: `ufw "$@" comment ${mark} >/dev/null`,
@@ -92,9 +93,11 @@ export function renderByHand({ tool, chain, rule }: FirewallException): string {
         case "nft":
             return `nft 'insert rule ${chain} ${rule}'`;
         case "iptables-nft":
-            return `iptables -I ${chain} ${rule}`;
+        case "ip6tables-nft":
+            return `${tool.replace("-nft", "")} -I ${chain} ${rule}`;
         case "iptables-legacy":
-            return `iptables-legacy -I ${chain} ${rule}`;
+        case "ip6tables-legacy":
+            return `${tool} -I ${chain} ${rule}`;
         case "ufw":
             return `ufw ${rule}`;
         case "firewalld":

@@ -1,7 +1,5 @@
-import { isIpv6 } from "../model/ipv6.js";
-import type { FirewallException, FirewallPlace } from "../model/object.js";
+import type { FirewallPlace } from "../model/object.js";
 import type { OtherFirewall } from "../model/world.js";
-import { renderByHand } from "./exception.js";
 
 /**
  * Prints the base chains of others on the hooks that matter, with their rules, and those of the chains in which their
@@ -12,16 +10,18 @@ export const otherFirewallsScript = `echo '@@ other firewalls'
 nft list chains 2>/dev/null | awk '
     $1 == "table" { t = $2 " " $3 }
     $1 == "chain" { n[++k] = t " " $2; of[k] = t }
-    / hook (forward|input) / && t !~ /^(arp|ip6|netdev) / && t !~ / linuxnet$/ { base[n[k]]; has[t] }
+    / hook (forward|input) / && t !~ /^(arp|netdev) / && t !~ / linuxnet$/ { base[n[k]]; has[t] }
     END {
         for (i = 1; i <= k; i++)
-            if (n[i] in base || (of[i] in has && n[i] ~ / (DOCKER-USER|ufw-(before|user)-forward|ufw-user-input|(filter_)?(FORWARD|FWD|IN)_.*)$/))
+            if (n[i] in base || (of[i] in has && n[i] ~ / (DOCKER-USER|ufw6?-(before|user)-forward|ufw6?-user-input|(filter_)?(FORWARD|FWD|IN)_.*)$/))
                 print n[i]
     }' | while read -r f t c; do nft -s list chain "$f" "$t" "$c" 2>/dev/null; done
-echo '@@ legacy firewall'
-if grep -qsx filter /proc/net/ip_tables_names; then
-    { iptables-legacy -S || iptables -S; } 2>/dev/null | grep -E '^-[PN] |^-A (FORWARD|INPUT|DOCKER-USER|ufw-(before|user)-forward|ufw-user-input) '
-fi`;
+for t in iptables ip6tables; do
+    echo "@@ legacy $t"
+    if grep -qsx filter /proc/net/\${t%tables}_tables_names; then
+        { $t-legacy -S || $t -S; } 2>/dev/null | grep -E '^-[PN] |^-A (FORWARD|INPUT|DOCKER-USER|ufw6?-(before|user)-forward|ufw6?-user-input) '
+    fi
+done`;
 
 interface Chain {
     readonly family: string;
@@ -45,22 +45,29 @@ function parseChains(text: string): Chain[] {
     });
 }
 
-/** The same of what `iptables-legacy -S` prints, in nft's words as far as they are looked at. */
-function parseLegacy(text: string): Chain[] {
+/** A rule of iptables in nft's words, as far as they are looked at. */
+function translate(rule: string): string {
+    return ` ${rule}`
+        .replaceAll(" ! -i ", " iifname != ")
+        .replaceAll(" -i ", " iifname ")
+        .replaceAll(" -o ", " oifname ")
+        .replace(/ifname (!= )?(\S+)/g, (_rule, not = "", name: string) => `ifname ${not}"${name.replace(/\+$/, "*")}"`)
+        .replace(" -d ", " ip daddr ")
+        .replace(" -m conntrack --ctstate DNAT ", " ct status dnat ")
+        .replace(" --ctstate ", " ct state ")
+        .replace(/ -j ([A-Z]+)\b/, (_rule, verdict: string) => ` ${verdict.toLowerCase()}`)
+        .trim();
+}
+
+/** The same of what `iptables-legacy -S` prints, or ip6tables. */
+function parseLegacy(text: string, family: "ip" | "ip6"): Chain[] {
     const rules = text.split("\n").filter((line) => line !== "");
     return rules.flatMap((line): Chain[] => {
         const [, name, policy] = /^-[PN] (\S+) ?(\S*)/.exec(line) ?? [];
         if (name === undefined) return [];
         const own = rules.filter((rule) => rule.startsWith(`-A ${name} `)).map((rule) => rule.slice(name.length + 4));
         const hook = { FORWARD: "forward", INPUT: "input" }[name];
-        return [
-            {
-                ...{ family: "ip", table: "", name, hook, policy: policy?.toLowerCase() },
-                rules: own.map((rule) =>
-                    rule.replace(/ ([\w.]+)\+ /g, ' "$1*" ').replace(/^-j (DROP|REJECT)/, "drop $1"),
-                ),
-            },
-        ];
+        return [{ family, table: "", name, hook, policy: policy?.toLowerCase(), rules: own.map(translate) }];
     });
 }
 
@@ -71,10 +78,21 @@ function describeEnd({ policy, rules, name }: Chain): string | undefined {
     return last === undefined ? undefined : `${last} at the end of ${name}`;
 }
 
+/** Nobody but the host itself sends to 127.0.0.0/8, many a firewall says: but sandboxes' questions are led there. */
+function describeLoopbackGuard({ hook, family, rules, name }: Chain): string | undefined {
+    if (hook !== "input" || family === "ip6") return undefined;
+    const guard = rules.find(
+        (rule) =>
+            /\bip daddr 127\.0\.0\.0\/8 .*\b(drop|reject)\b/.test(` ${rule}`) &&
+            !/\biif(name)? "|dport|saddr/.test(rule),
+    );
+    return guard === undefined ? undefined : `rule ${guard} in ${name}`;
+}
+
 function productOf(chains: readonly Chain[], base: Chain): OtherFirewall["product"] {
     const names = chains.map(({ name }) => name);
     if (names.includes("DOCKER-USER") && base.hook === "forward") return "Docker";
-    if (names.includes("ufw-before-forward")) return "ufw";
+    if (names.some((name) => /^ufw6?-before-forward$/.test(name))) return "ufw";
     if (base.table === "firewalld" || names.includes("FORWARD_IN_ZONES")) return "firewalld";
     return "another firewall";
 }
@@ -82,94 +100,31 @@ function productOf(chains: readonly Chain[], base: Chain): OtherFirewall["produc
 /** Where it takes rules of users: with its own tool where it keeps them itself, else at the top of its chain. */
 function placeOf(product: OtherFirewall["product"], base: Chain): FirewallPlace {
     const chain = product === "Docker" ? "DOCKER-USER" : base.name;
+    const tool = base.family === "ip6" ? "ip6tables" : "iptables";
     if (product === "ufw") return { tool: "ufw", chain: base.hook === "input" ? "input" : "route" };
     if (product === "firewalld") return { tool: "firewalld", chain: base.hook === "input" ? "input" : "trusted" };
-    if (base.table === "") return { tool: "iptables-legacy", chain };
+    if (base.table === "") return { tool: `${tool}-legacy`, chain };
     // nft could write there what iptables cannot read any more.
-    const isOfIptables = base.family === "ip" && base.table === "filter" && /^[A-Z]/.test(base.name);
-    if (isOfIptables) return { tool: "iptables-nft", chain };
+    const isOfIptables = base.family.startsWith("ip") && base.table === "filter" && /^[A-Z]/.test(base.name);
+    if (isOfIptables) return { tool: `${tool}-nft`, chain };
     return { tool: "nft", chain: `${base.family} ${base.table} ${base.name}` };
 }
 
-/**
- * Lets pass what enters a bridge, what belongs to a connection that did, and what leaves it by an uplink: never what leads
- * to containers of others, whose unpublished ports stay closed.
- * @param bridge interface name, or its beginning and "+"
- * @param isOutbound connections may begin on the bridge and lead outside
- */
-export function exceptionInForward(
-    { place, uplinks }: Pick<OtherFirewall, "place" | "uplinks">,
-    bridge: string,
-    isOutbound: boolean,
-): FirewallException[] {
-    const ways = isOutbound ? uplinks : [];
-    const rules = (): string[] => {
-        switch (place.tool) {
-            case "nft": {
-                const name = `"${bridge.replace(/\+$/, "*")}"`;
-                if (place.chain.startsWith("bridge ")) return [`meta ibrname ${name} accept`];
-                return [
-                    `oifname ${name} accept`,
-                    `iifname ${name} ct state established,related accept`,
-                    ...ways.map((uplink) => `iifname ${name} oifname "${uplink}" accept`),
-                ];
-            }
-            case "iptables-nft":
-            case "iptables-legacy":
-                return [
-                    `-o ${bridge} -j ACCEPT`,
-                    `-i ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-                    ...ways.map((uplink) => `-i ${bridge} -o ${uplink} -j ACCEPT`),
-                ];
-            // Both let pass what belongs to a connection.
-            case "ufw":
-                return [
-                    `route allow out on ${bridge}`,
-                    ...ways.map((uplink) => `route allow in on ${bridge} out on ${uplink}`),
-                ];
-            case "firewalld":
-                return [`interface=${bridge}`];
-        }
-    };
-    return rules().map((rule) => ({ ...place, rule }));
+const familiesOf = ({ family }: Chain): OtherFirewall["families"] =>
+    ({ ip: [4] as const, ip6: [6] as const })[family] ?? [4, 6];
+
+/** Chains in which a rule of theirs lets ours pass a base chain: itself, and those of its table that it jumps to. */
+function membersOf(base: Chain, all: readonly Chain[]): Chain[] {
+    const isOther = base.hook === "input" ? /forward|FWD|FORWARD|DOCKER-USER/ : /input|_IN_|^IN_/;
+    const ofTable = all.filter(({ family, table }) => family === base.family && table === base.table);
+    return ofTable.filter((chain) => chain === base || (chain.hook === undefined && !isOther.test(chain.name)));
 }
 
-/**
- * Lets what the exceptions for bridges let out of a network go into its tunnels too; what comes out of one is for a bridge.
- */
-export function exceptionForTunnels({ place }: Pick<OtherFirewall, "place">): FirewallException[] {
-    // A bridge's chain never meets what is routed.
-    if (place.chain.startsWith("bridge ")) return [];
-    return exceptionInForward({ place, uplinks: [] }, "lt+", false).slice(0, 1);
-}
-
-/** Whether what comes over IPv6 passes there too. */
-const meetsIpv6 = ({ tool, chain }: FirewallPlace) =>
-    tool === "ufw" || tool === "firewalld" || chain.startsWith("inet ");
-
-/** Lets the host receive UDP from an address on a port; nothing where such packets do not pass. */
-export function exceptionForPeer(place: FirewallPlace, port: number, from: string): FirewallException[] {
-    return isIpv6(from) && !meetsIpv6(place) ? [] : [exceptionInInput(place, port, from)];
-}
-
-/** Lets the host receive UDP on a port; absent `from`: from everybody. */
-export function exceptionInInput(place: FirewallPlace, port: number, from?: string): FirewallException {
-    const [nft, firewalld] = from !== undefined && isIpv6(from) ? ["ip6", "ipv6"] : ["ip", "ipv4"];
-    const rule = (): string => {
-        switch (place.tool) {
-            case "nft":
-                return `${from === undefined ? "" : `${nft} saddr ${from} `}udp dport ${port} accept`;
-            case "iptables-nft":
-            case "iptables-legacy":
-                return `${from === undefined ? "" : `-s ${from} `}-p udp -m udp --dport ${port} -j ACCEPT`;
-            case "ufw":
-                return from === undefined ? `allow ${port}/udp` : `allow proto udp from ${from} to any port ${port}`;
-            case "firewalld":
-                if (from === undefined) return `port=${port}/udp`;
-                return `rich-rule=rule family="${firewalld}" source address="${from}" port port="${port}" protocol="udp" accept`;
-        }
-    };
-    return { ...place, rule: rule() };
+/** A rule that names our bridges, `ln*`; on its input hook as where a packet comes from, or one for all that was led to where it is. */
+function letsOursPass(rule: string, hook: OtherFirewall["hook"]): boolean {
+    if (!/\b(accept|goto|jump)\b/.test(rule)) return false;
+    if (hook === "forward") return rule.includes('"ln*"');
+    return (/iifname "ln\*"/.test(rule) && !/ct state/.test(rule)) || /^ct status dnat (counter )?accept/.test(rule);
 }
 
 /**
@@ -177,69 +132,40 @@ export function exceptionInInput(place: FirewallPlace, port: number, from?: stri
  * of ours can overrule them.
  * @param uplinks interfaces with a default route
  */
-export function parseOtherFirewalls(nft: string, legacy: string, uplinks: readonly string[]): OtherFirewall[] {
-    const all = [...parseChains(nft), ...parseLegacy(legacy)];
-    return all.flatMap((base) => {
-        const end = base.hook === undefined ? undefined : describeEnd(base);
-        if (end === undefined) return [];
+export function parseOtherFirewalls(
+    sections: ReadonlyMap<string, string>,
+    uplinks: readonly string[],
+): OtherFirewall[] {
+    const text = (name: string) => sections.get(name) ?? "";
+    const all = [
+        ...parseChains(text("other firewalls")),
+        ...parseLegacy(text("legacy iptables"), "ip"),
+        ...parseLegacy(text("legacy ip6tables"), "ip6"),
+    ];
+    return all.flatMap((base): OtherFirewall[] => {
+        if (base.hook === undefined) return [];
+        const end = describeEnd(base);
+        const reason = end ?? describeLoopbackGuard(base);
+        if (reason === undefined) return [];
         const hook = base.hook === "input" ? "input" : "forward";
-        const members = all.filter(({ family, table }) => family === base.family && table === base.table);
-        const product = productOf(members, base);
-        const rules = members.flatMap((chain) => chain.rules);
+        const product = productOf(
+            all.filter(({ family, table }) => family === base.family && table === base.table),
+            base,
+        );
+        const rules = membersOf(base, all).flatMap((chain) => chain.rules);
+        const place = placeOf(product, base);
         return [
             {
                 product,
-                where: `${base.table === "" ? "iptables-legacy" : `table ${base.family} ${base.table}`}, ${end}`,
+                where: `${base.table === "" ? place.tool : `table ${base.family} ${base.table}`}, ${reason}`,
                 hook,
-                letsPass: rules.some((rule) => rule.includes('"ln*"') && /accept|ACCEPT|goto|jump/.test(rule)),
+                families: end === undefined ? [4] : familiesOf(base),
+                drops: end === undefined ? "loopback" : "rest",
+                letsPass: rules.some((rule) => letsOursPass(rule, hook)),
                 ports: rules.flatMap((rule) => /dport (?:\{ )?([\d, -]+)/.exec(rule)?.[1]?.split(/, ?/) ?? []),
-                place: placeOf(product, base),
+                place,
                 uplinks,
             },
         ];
     });
-}
-
-/** Whether it drops what we need: forwarding, or a tunnel's port on the host. */
-export function mattersTo(firewall: OtherFirewall, tunnelPort?: number): boolean {
-    if (tunnelPort === undefined) return firewall.hook === "forward" && !firewall.letsPass;
-    const names = (ports: string) => {
-        const [first = 0, last = first] = ports.split("-").map(Number);
-        return first <= tunnelPort && tunnelPort <= last;
-    };
-    return firewall.hook === "input" && !firewall.ports.some(names);
-}
-
-/** Whether we have written an exception there. */
-export function hasException({ place }: OtherFirewall, exceptions: readonly FirewallException[] = []): boolean {
-    return exceptions.some(({ tool, chain }) => tool === place.tool && chain === place.chain);
-}
-
-/** `Docker (table ip filter, policy drop in FORWARD) drops ...` */
-export function describeFirewall({ product, where }: OtherFirewall, tunnelPort?: number): string {
-    const what =
-        tunnelPort === undefined
-            ? "what sandboxes send and what is published"
-            : `what other hosts send to the tunnel (UDP port ${tunnelPort})`;
-    return `${product} (${where}) drops ${what}`;
-}
-
-/** Commands to be run on the host. */
-export function remedyFor(firewall: OtherFirewall, tunnelPort?: number, hasTunnels = false): string[] {
-    const { place, uplinks } = firewall;
-    const exceptions =
-        tunnelPort === undefined
-            ? [
-                  ...exceptionInForward({ place, uplinks: uplinks.length === 0 ? ["eth0"] : uplinks }, "ln+", true),
-                  ...(hasTunnels ? exceptionForTunnels(firewall) : []),
-              ]
-            : [exceptionInInput(place, tunnelPort)];
-    const commands = exceptions.map(renderByHand);
-    return place.tool === "firewalld" ? [[...commands, "firewall-cmd --reload"].join(" && ")] : commands;
-}
-
-/** What else there is to do so that the commands last. */
-export function lastingWords({ place }: OtherFirewall): string[] {
-    const keepsRules = place.tool === "ufw" || place.tool === "firewalld";
-    return keepsRules ? [] : ["and make it last over a restart of the host and of that firewall"];
 }

@@ -20,6 +20,9 @@ export interface ResolverItem {
     readonly options: readonly string[];
 }
 
+/** Where resolvers are: addresses of the host's own, of each family. */
+export const resolverRanges = { 4: "127.64.0.0/10", 6: "fd53:7a1c:9e0b::/48" } as const;
+
 /** What an endpoint is called, for the resolvers that know its network; hosts(5). */
 export interface NamesItem {
     readonly type: "names";

@@ -1,3 +1,4 @@
+import { resolverRanges } from "./resolver.js";
 import { marked } from "./rule-mark.js";
 
 /** A chain of ours that hangs on a hook, or is jumped to from one. */
@@ -40,8 +41,8 @@ export const notFromElsewhere = "ct mark & 0xffff0000 != 0x4c4e0000";
 
 /** Questions for names, on their way to who answers them on the host. */
 export const ledToResolvers = [
-    "iifname @networks ct status dnat ip daddr 127.64.0.0/10 accept",
-    "iifname @networks ct status dnat ip6 daddr fd53:7a1c:9e0b::/48 accept",
+    `iifname @networks ct status dnat ip daddr ${resolverRanges[4]} accept`,
+    `iifname @networks ct status dnat ip6 daddr ${resolverRanges[6]} accept`,
 ] as const;
 
 /** Questions for names, to the other hosts of a segment. */

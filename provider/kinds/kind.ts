@@ -63,7 +63,7 @@ export interface ObjectKind<T extends HostObject> {
     /** Objects that must go before this one. */
     dependents(object: T, world: World): readonly HostObject[];
     /** What works and may surprise later, in words for the user; absent: nothing. */
-    warnings?(object: T, facts: HostFacts): readonly string[];
+    warnings?(object: T, world: World, facts: HostFacts): readonly string[];
     /** What was chosen by facts of the host that are others by now, as drift; absent: nothing. */
     driftOfFacts?(object: T, facts: HostFacts): readonly string[];
     /** Outputs that are no inputs; `hostAddress` is how users reach the host. */

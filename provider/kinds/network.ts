@@ -12,6 +12,7 @@ import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { chooseSubnet } from "./address-pools.js";
+import { warnOfFirewalls } from "./cooperation.js";
 import { dns, extraHosts } from "./dns-arguments.js";
 import { findBridge, foreignBridgeItems, ipv4Sysctls, surveyBridge } from "./foreign-bridge.js";
 import { defined, given, type ObjectKind, ownName } from "./kind.js";
@@ -328,6 +329,7 @@ export const network: ObjectKind<NetworkObject> = {
     },
 
     dependents: (object, world) => [...world.endpointsOf(object.key), ...world.tunnelsOf(object.key)],
+    warnings: warnOfFirewalls,
 
     driftOfFacts({ bridge, isMtuGiven, mtuBytes }, facts) {
         const wanted = uplinkMtu(facts);

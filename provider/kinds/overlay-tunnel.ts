@@ -17,6 +17,7 @@ import { covers, type FamilyRange, familyOf, parseRange, rangeOf } from "../mode
 import { parseId, type RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
+import { warnOfFirewalls } from "./cooperation.js";
 import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
@@ -325,6 +326,7 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
     },
 
     dependents: () => [],
+    warnings: warnOfFirewalls,
     driftOfFacts: (object, facts) => [...mtuDrift(object, encryptionOf(object), facts), ...keyDrift(object, facts)],
     outputs: ({ key, local, mtuBytes, wireguard }) => ({
         interfaceName: key,

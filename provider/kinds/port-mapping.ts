@@ -14,6 +14,7 @@ import { familyOf } from "../model/range.js";
 import { parseId } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import { warnOfClients } from "./client-ports.js";
+import { warnOfFirewalls } from "./cooperation.js";
 import { type FarRef, farRef, locate } from "./elsewhere.js";
 import { type BuildContext, defined, type ObjectKind, ownName } from "./kind.js";
 import { endpointOf, keyIn, mappingAcross, refuseInternal, refuseWithoutSegment, segmentOf } from "./port-across.js";
@@ -272,7 +273,10 @@ export const portMapping: ObjectKind<PortMappingObject> = {
 
     items: portItems,
 
-    warnings: ({ bindings }, { clientPorts }) => warnOfClients(bindings, clientPorts),
+    warnings: (object, world, facts) => [
+        ...warnOfClients(object.bindings, facts.clientPorts),
+        ...warnOfFirewalls(object, world, facts),
+    ],
 
     // Mappings to one target on another host share what says that it sees the client.
     *affects(object, world) {

@@ -304,7 +304,14 @@ export interface OpenedIpv6 {
 
 /** Where a firewall of somebody else takes rules, and the tool that writes them. */
 export interface FirewallPlace {
-    readonly tool: "nft" | "iptables-nft" | "iptables-legacy" | "ufw" | "firewalld";
+    readonly tool:
+        | "nft"
+        | "iptables-nft"
+        | "iptables-legacy"
+        | "ip6tables-nft"
+        | "ip6tables-legacy"
+        | "ufw"
+        | "firewalld";
     /** `inet office fwd_all` of nft, `DOCKER-USER` of iptables; "route" or "input" of the other two. */
     readonly chain: string;
 }

@@ -15,14 +15,18 @@ import {
 } from "./object.js";
 import { blocksOf, type PortRange } from "./port-range.js";
 
-/** A base chain of somebody else that drops what no rule of theirs accepts. */
+/** A base chain of somebody else that drops what we need. */
 export interface OtherFirewall {
     readonly product: "Docker" | "ufw" | "firewalld" | "another firewall";
     /** `table ip filter, policy drop in FORWARD`; `iptables-legacy, ...` */
     readonly where: string;
     /** What passes between interfaces or ports of one bridge, or what the host itself is sent. */
     readonly hook: "forward" | "input";
-    /** A rule of theirs names our bridges, `ln*`. */
+    /** Of the packets that meet it. */
+    readonly families: readonly (4 | 6)[];
+    /** What no rule of theirs accepts, or only what others than the host send to 127.0.0.0/8. */
+    readonly drops: "rest" | "loopback";
+    /** A rule of theirs lets pass what enters or leaves our bridges, `ln*`; on the input hook what sandboxes ask for names. */
     readonly letsPass: boolean;
     /** Ports that its rules name. */
     readonly ports: readonly string[];

@@ -210,7 +210,15 @@ test.for([
         remedy: ["firewall-cmd --permanent --zone=trusted --add-interface=ln+ && firewall-cmd --reload"],
         more: [],
     },
-])("doctor: names $firewall when it drops what is forwarded, with the remedy", async (each) => {
+    {
+        firewall: "a host that lets nobody in",
+        make: `nft 'add table inet office; add chain inet office input { type filter hook input priority 0; policy drop; }; add rule inet office input tcp dport 22 accept; add rule inet office input ct state established accept'`,
+        undo: "nft delete table inet office",
+        problem: "another firewall (table inet office, policy drop in input) drops what sandboxes ask for names",
+        remedy: [`nft 'insert rule inet office input iifname "ln*" ip daddr 127.64.0.0/10 accept'`],
+        more: [],
+    },
+])("doctor: names $firewall when it drops what ours needs, with the remedy", async (each) => {
     await using _ = await undoable(second(), each.make, each.undo);
     const { stdout, exitCode } = await ask(second(), ["doctor"]);
     expect(exitCode).toBe(1);

@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { createLab, type LabHost, type LabMachine } from "../../lab/index.js";
 import { openStack, reconnect, type Stack } from "./driver.js";
-import { answersTo, serve } from "./traffic.js";
+import { answersTo, run, serve } from "./traffic.js";
 
 /** Every rule of others, with what ufw keeps in its files. */
 async function rules(host: LabHost): Promise<string> {
@@ -9,7 +9,8 @@ async function rules(host: LabHost): Promise<string> {
         "for t in $(nft list tables | sed 's/^table //; s/ /:/' | grep -v ':linuxnet$'); do nft -s list table ${t%%:*} ${t#*:}; done; " +
             // nft shows no comments of iptables.
             "if nft list chain ip filter DOCKER-USER >/dev/null 2>&1; then iptables-nft -S; fi; " +
-            "if grep -qsx filter /proc/net/ip_tables_names; then iptables-legacy -S; fi; cat /etc/ufw/user*.rules",
+            "if grep -qsx filter /proc/net/ip_tables_names; then iptables-legacy -S; fi; " +
+            "if grep -qsx filter /proc/net/ip6_tables_names; then ip6tables-legacy -S; fi; cat /etc/ufw/user*.rules",
         { check: false },
     );
     return stdout.replace(/ +/g, " ");
@@ -58,11 +59,14 @@ test.each([
         firewall: "ufw",
         make: "ufw allow 22/tcp; ufw --force enable",
         adds: [
+            'iifname "ln*" ip daddr 127.64.0.0/10 counter accept',
             // IPv4, IPv6.
             ...Array.from({ length: 2 }, () => [
                 'oifname "ln*" counter accept',
                 'iifname "ln*" oifname "eth0" counter accept',
             ]).flat(),
+            "### tuple ### allow any any 127.64.0.0/10 any 0.0.0.0/0 in_ln+ comment=6c696e75786e6574",
+            "-A ufw-user-input -i ln+ -d 127.64.0.0/10 -j ACCEPT",
             "### tuple ### route:allow any any 0.0.0.0/0 any 0.0.0.0/0 out_ln+ comment=6c696e75786e6574",
             "-A ufw-user-forward -o ln+ -j ACCEPT",
             "### tuple ### route:allow any any 0.0.0.0/0 any 0.0.0.0/0 in_ln+!out_eth0 comment=6c696e75786e6574",
@@ -74,6 +78,7 @@ test.each([
         ],
         reload: "ufw --force reset; ufw allow 22/tcp; ufw --force enable",
         loses: [
+            "the exception for our networks in ufw (input: allow in on ln+ to 127.64.0.0/10) is missing",
             "the exception for our networks in ufw (route: route allow out on ln+) is missing",
             "the exception for our networks in ufw (route: route allow in on ln+ out on eth0) is missing",
         ],
@@ -197,11 +202,12 @@ END`);
     const before = await rules(host);
     await reconnect();
     expect(await asking.answers()).toEqual(asking.nobody);
-    expect(await stack.host.refresh()).toHaveLength(6);
+    expect(await stack.host.refresh()).toHaveLength(7);
     await stack.host.update({});
     expect(await asking.answers()).toEqual(asking.everybody);
     expect(linesAdded(before, await rules(host)).sort()).toEqual([
         'iifname "ln*" ct state established,related accept comment "linuxnet"',
+        'iifname "ln*" ip daddr 127.64.0.0/10 accept comment "linuxnet"',
         'iifname "ln*" oifname "eth0" accept comment "linuxnet"',
         `ip saddr ${client.address} udp dport 4789 accept comment "linuxnet"`,
         `ip6 saddr ${client.ipv6Address} udp dport 4789 accept comment "linuxnet"`,
@@ -216,6 +222,49 @@ END`);
     expect(await asking.answers()).toEqual(asking.everybody);
     await stack.destroyAll();
     expect(await rules(host)).toBe(before);
+});
+
+const closing = (tool: string) => `${tool} -A INPUT -i lo -j ACCEPT; ${tool} -A INPUT -p tcp --dport 22 -j ACCEPT
+    ${tool} -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+    ${tool.startsWith("ip6") ? `${tool} -A INPUT -p ipv6-icmp -j ACCEPT` : ":"}; ${tool} -P INPUT DROP; ${tool} -P FORWARD DROP`;
+const opening = (tool: string) => `${tool} -P INPUT ACCEPT; ${tool} -P FORWARD ACCEPT; ${tool} -F`;
+
+test("cooperate: names and IPv6 work where firewalls let nobody in or through, and these are as before without", async () => {
+    await using lab = await createLab({ hosts: 1 });
+    const [host] = lab.hosts;
+    const client = lab.client();
+    await using _server = await serve({ machine: client }, "client", "tcp:7000", "tcp6:7000");
+    for (const [make, undo] of [
+        [
+            `${closing("iptables-nft")}; ${closing("ip6tables-nft")}`,
+            `${opening("iptables-nft")}; ${opening("ip6tables-nft")}`,
+        ],
+        [
+            `${closing("iptables-legacy")}; ${closing("ip6tables-legacy")}`,
+            `${opening("iptables-legacy")}; ${opening("ip6tables-legacy")}`,
+        ],
+        ["ufw allow 22/tcp; ufw --force enable", "ufw --force reset; nft flush ruleset"],
+    ] as const) {
+        await host.exec(make);
+        await reconnect();
+        const before = await rules(host);
+        {
+            await using stack = await openStack(host, { host: { cooperate: true } });
+            const front = await stack.network("front", { subnet: ["172.20.0.0/24", "fd00:20::/64"] });
+            const web = await stack.join("web", front);
+            const ways = ["@172.20.0.1", "@172.20.0.1 +tcp", "@fd00:20::1", "@fd00:20::1 +tcp"];
+            const answers = ways.map((way) => run(web.place, `dig +short +tries=3 +time=5 web ${way}`));
+            expect((await Promise.all(answers)).map((answer) => answer.trim())).toEqual(ways.map(() => web.address));
+            const outside = {
+                [`tcp ${client.address}:7000`]: `client to ${host.address}`,
+                [`tcp [${client.ipv6Address}]:7000`]: `client to ${host.ipv6Address}`,
+            };
+            expect(await answersTo(web.place, outside)).toEqual(outside);
+            expect(await stack.host.refresh()).toEqual([]);
+        }
+        expect(await rules(host)).toBe(before);
+        await host.exec(undo);
+    }
 });
 
 test("cooperate: a firewall that nobody else may write to is refused with the command, and nothing stays", async () => {

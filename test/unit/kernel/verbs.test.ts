@@ -119,12 +119,12 @@ const cases: Cases = {
         item: { type: "exception", tool: "iptables-nft", chain: "DOCKER-USER", rule: "-o ln+ -j ACCEPT" },
         add: [
             "require The exception that cooperate asks for cannot be written into the other firewall. Type `iptables -I DOCKER-USER -o ln+ -j ACCEPT` on the host, or take cooperate out of its Host. " +
-                'sh -c t=$1 c=$2; shift 2; command -v "$t" >/dev/null || t=iptables; "$t" -w 5 -C "$c" "$@" 2>/dev/null && exit; ' +
+                'sh -c t=$1 c=$2; shift 2; command -v "$t" >/dev/null || t=${t%-*}; "$t" -w 5 -C "$c" "$@" 2>/dev/null && exit; ' +
                 'if [ "$c" = DOCKER-USER ]; then "$t" -w 5 -N "$c" 2>/dev/null; fi; "$t" -w 5 -I "$c" "$@" ' +
                 "sh iptables-nft DOCKER-USER -o ln+ -m comment --comment linuxnet -j ACCEPT",
         ],
         remove: [
-            'command sh -c t=$1 c=$2; shift 2; command -v "$t" >/dev/null || t=iptables; "$t" -w 5 -C "$c" "$@" 2>/dev/null || exit 0; ' +
+            'command sh -c t=$1 c=$2; shift 2; command -v "$t" >/dev/null || t=${t%-*}; "$t" -w 5 -C "$c" "$@" 2>/dev/null || exit 0; ' +
                 '"$t" -w 5 -D "$c" "$@" sh iptables-nft DOCKER-USER -o ln+ -m comment --comment linuxnet -j ACCEPT',
         ],
         changes: [],

@@ -510,7 +510,7 @@ test.each([
     const world = endpoint(sandbox(network(empty, "front", "172.20.0.0/24"), "web"), "web", "front");
     const object = build("port-mapping", "p", { target: ref("endpoint", "web-front"), hostPort }, world);
     const clientPorts = { first: 32_768, last: 60_999, reserved: [{ first: 40_100, last: 40_199 }] };
-    const [words, ...more] = objectKinds["port-mapping"].warnings?.(object, { ...facts, clientPorts }) ?? [];
+    const [words, ...more] = objectKinds["port-mapping"].warnings?.(object, world, { ...facts, clientPorts }) ?? [];
     expect(more).toEqual([]);
     expect(words?.includes(`sysctl net.ipv4.ip_local_reserved_ports=40100-40199,${hostPort}`) ?? false).toBe(isWarned);
 });
