@@ -485,7 +485,9 @@ const damages: Damage[] = [
         command: `for n in {WEB} {DB} {OTHER}; do ip netns del $n; done
             ${["{web}", "{db}", "{other}"].map(untilGone).join("; ")}
             ip link del {TUNNEL}; ip link del {FRONT}; ip link del {BACK}; nft flush ruleset; rm -rf /run/linuxnet
-            echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding; rm -r /run/linuxnet-dns`,
+            echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding
+            # A resolver that is about to go takes its own folder away at the same time.
+            while [ -e /run/linuxnet-dns ]; do rm -rf /run/linuxnet-dns; done`,
         drift: {
             host: ["nftables: table inet linuxnet is missing", "..."],
             front: ["interface {FRONT} is missing", "..."],
