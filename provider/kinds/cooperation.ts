@@ -13,6 +13,9 @@ import type { HostFacts, OtherFirewall, World } from "../model/world.js";
 /** Every bridge of ours: one rule for all, so that what a packet meets does not grow with networks. */
 const ownBridges = "ln+";
 
+/** And every tunnel. */
+const ownTunnels = "lt+";
+
 const bridgesOf = (networks: readonly NetworkObject[]) => [
     ...new Set(networks.map((network) => (network.bridge === undefined ? ownBridges : interfaceOf(network)))),
 ];
@@ -27,6 +30,9 @@ const isManaged = ({ bridge }: NetworkObject) => bridge?.isManaged ?? true;
 export function passagesOf(networks: readonly NetworkObject[], tunnels: readonly OverlayTunnelObject[]): Passage[] {
     if (networks.length === 0) return [];
     const asking = networks.filter((network) => network.dns?.mode === "server" && isManaged(network));
+    const keys = new Set(asking.map(({ key }) => key));
+    // Hosts of a segment ask each other, over its devices.
+    const hasAskingPeers = tunnels.some(({ network }) => keys.has(network));
     return [
         {
             what: "forwarded",
@@ -37,7 +43,13 @@ export function passagesOf(networks: readonly NetworkObject[], tunnels: readonly
         },
         ...(asking.length === 0
             ? []
-            : [{ what: "questions", families: familiesOf(asking), bridges: bridgesOf(asking) } as const]),
+            : [
+                  {
+                      what: "questions",
+                      families: familiesOf(asking),
+                      bridges: [...bridgesOf(asking), ...(hasAskingPeers ? [ownTunnels] : [])],
+                  } as const,
+              ]),
         ...tunnels.map(
             ({ port, local, peers, wireguard }): Passage => ({
                 what: "tunnel",

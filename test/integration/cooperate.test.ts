@@ -1,6 +1,8 @@
 import { expect, test, vi } from "vitest";
 import { createLab, type LabHost, type LabMachine } from "../../lab/index.js";
 import { openStack, reconnect, type Stack } from "./driver.js";
+import { answered } from "./look-ups.js";
+import { laySegment } from "./segment.js";
 import { answersTo, run, serve } from "./traffic.js";
 
 /** Every rule of others, with what ufw keeps in its files. */
@@ -202,18 +204,21 @@ END`);
     const before = await rules(host);
     await reconnect();
     expect(await asking.answers()).toEqual(asking.nobody);
-    expect(await stack.host.refresh()).toHaveLength(7);
+    expect(await stack.host.refresh()).toHaveLength(8);
     await stack.host.update({});
     expect(await asking.answers()).toEqual(asking.everybody);
-    expect(linesAdded(before, await rules(host)).sort()).toEqual([
-        'iifname "ln*" ct state established,related accept comment "linuxnet"',
-        'iifname "ln*" ip daddr 127.64.0.0/10 accept comment "linuxnet"',
-        'iifname "ln*" oifname "eth0" accept comment "linuxnet"',
-        `ip saddr ${client.address} udp dport 4789 accept comment "linuxnet"`,
-        `ip6 saddr ${client.ipv6Address} udp dport 4789 accept comment "linuxnet"`,
-        'oifname "ln*" accept comment "linuxnet"',
-        'oifname "lt*" accept comment "linuxnet"',
-    ]);
+    expect(linesAdded(before, await rules(host)).sort()).toEqual(
+        [
+            'iifname "ln*" ct state established,related accept comment "linuxnet"',
+            'iifname "ln*" ip daddr 127.64.0.0/10 accept comment "linuxnet"',
+            'iifname "ln*" oifname "eth0" accept comment "linuxnet"',
+            `ip saddr ${client.address} udp dport 4789 accept comment "linuxnet"`,
+            `ip6 saddr ${client.ipv6Address} udp dport 4789 accept comment "linuxnet"`,
+            'iifname "lt*" ip daddr 127.64.0.0/10 accept comment "linuxnet"',
+            'oifname "ln*" accept comment "linuxnet"',
+            'oifname "lt*" accept comment "linuxnet"',
+        ].sort(),
+    );
     // At boot it is written again, when that firewall has been loaded.
     const withOurs = await rules(host);
     await host.exec(`nft delete table inet linuxnet; nft flush chain inet office fwd_all
@@ -265,6 +270,23 @@ test("cooperate: names and IPv6 work where firewalls let nobody in or through, a
         expect(await rules(host)).toBe(before);
         await host.exec(undo);
     }
+});
+
+test("cooperate: hosts of a segment that let nobody in ask each other for names", async () => {
+    await using lab = await createLab({ hosts: 2 });
+    const closed = `${office}
+        nft 'add chain inet office input { type filter hook input priority 0; policy drop; }; add rule inet office input ct state established accept
+        add rule inet office input iif lo accept; add rule inet office input tcp dport 22 accept'`;
+    for (const host of lab.hosts) await host.exec(closed);
+    await reconnect();
+    const before = await Promise.all(lab.hosts.map(rules));
+    const ends = await laySegment(lab.hosts, [["web"], ["db"]], { prefix: "10.90", host: { cooperate: true } });
+    const [web, db] = [ends[0]?.joined["web"], ends[1]?.joined["db"]];
+    if (web === undefined || db === undefined) throw new Error("The sandboxes are there.");
+    await answered(web.place, { "@10.90.1.1 db": db.address, "@127.0.0.11 +tcp db": db.address });
+    await answered(db.place, { "@10.90.2.1 web": web.address });
+    for (const { stack } of ends) await stack.destroyAll();
+    expect(await Promise.all(lab.hosts.map(rules))).toEqual(before);
 });
 
 test("cooperate: a firewall that nobody else may write to is refused with the command, and nothing stays", async () => {

@@ -1,4 +1,5 @@
 import type { LabHost } from "../../lab/index.js";
+import type { Props } from "../../provider/lifecycle.js";
 import { type Joined, openStack, type Resource, type Stack } from "./driver.js";
 import type { Place } from "./traffic.js";
 
@@ -19,6 +20,7 @@ export interface SegmentOptions {
     readonly prefix: string;
     /** Of the stack on each host. @default "dev" */
     readonly name?: string;
+    readonly host?: Props;
     readonly network?: object;
     readonly tunnel?: object;
 }
@@ -27,12 +29,12 @@ export interface SegmentOptions {
 export function laySegment(
     machines: readonly LabHost[],
     names: readonly (readonly string[])[],
-    { prefix, name = "dev", network: ofNetwork = {}, tunnel: ofTunnel = {} }: SegmentOptions,
+    { prefix, name = "dev", host, network: ofNetwork = {}, tunnel: ofTunnel = {} }: SegmentOptions,
 ): Promise<End[]> {
     const rangeOf = (i: number) => `${prefix}.${i + 1}.0/24`;
     return Promise.all(
         machines.map(async (machine, own) => {
-            const stack = await openStack(machine, { name });
+            const stack = await openStack(machine, { name, ...(host === undefined ? {} : { host }) });
             const range = { ipRange: rangeOf(own), gateway: `${prefix}.${own + 1}.1` };
             const network = await stack.network("mesh", { subnet: `${prefix}.0.0/16`, ...range, ...ofNetwork });
             const joined: Record<string, Joined> = {};
