@@ -40,6 +40,14 @@ export function listDoors(
     );
 }
 
+/** The same doors by the names that addresses have on their networks: `db.database`. */
+export function byName(doors: readonly Door[], family: 4 | 6): Door[] {
+    return doors.map((door) => {
+        const [service] = door.to.split(":");
+        return { ...door, address: `${service}.${door.by}`, by: `${door.by} by name`, family };
+    });
+}
+
 /**
  * Everybody knocks at all doors at once: one process for each, one script for each machine. Nobody knocks at his own.
  * @param timeoutMs after which a door that does not answer is closed

@@ -66,9 +66,19 @@ print("ready", flush=True)
 import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 task = json.loads(sys.argv[1])
+families = {4: socket.AF_INET, 6: socket.AF_INET6}
+# All addresses of a name, as programs try one after the other.
 def knock(door):
+    if len(door) == 2:
+        return knock_at(door)
     try:
-        socket.create_connection(tuple(door), task["timeoutMs"] / 1000).close()
+        found = socket.getaddrinfo(door[0], door[1], families[door[2]], socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any([knock_at(address[:2]) for *_, address in found])
+def knock_at(address):
+    try:
+        socket.create_connection(tuple(address), task["timeoutMs"] / 1000).close()
         return True
     except OSError:
         return False

@@ -81,7 +81,7 @@ export const url = pulumi.interpolate`http://${edge.publicAddress}/`;
 
 const services: Service[] = [nginx, nginxBackup, ...apis, db, cache, prometheus, grafana];
 
-/** What the services are told of each other: the address of each on each of its segments. */
+/** Services need no addresses: each finds "db", or "db.database" by the segment, on whichever machine. These are for people. */
 export const addresses = Object.fromEntries(services.map(({ name, on }) => [name, mapValues(on, (at) => at.address)]));
 
 /** Where each service is started: `ip netns exec <namespace> nginx`, or a systemd unit's NetworkNamespacePath. */

@@ -16,7 +16,7 @@ const webEndpoint = web.connect(shared);
 const workerEndpoint = worker.connect(shared);
 const queueEndpoint = queue.connect(shared);
 
-// The web server on one host is published there; it reaches the queue on the other as if it were next door.
+// The web server on one host is published there; on the other it finds "queue" by its name, as if it were next door.
 new linuxnet.PortMapping("http", { target: webEndpoint, hostPort: 8080, targetPort: 80 });
 
 export const addresses = {

@@ -116,6 +116,12 @@ describe("examples", () => {
                 ...pairs.filter(({ from, to }) => to !== `${from}:80`),
                 { from: "outside", to: "west:8080", by: "published" },
             ];
+            // Over the hosts they find each other by name.
+            for (const family of [4, 6] as const) {
+                const names = doors.map((door) => ({ ...door, address: door.to.replace(":80", ""), family }));
+                const asking = sandboxes.map((sandbox) => ({ ...sandbox, doors: names }));
+                expect(inWords(await observeWays(asking))).toEqual(inWords(expected.slice(0, -1)));
+            }
             const hosts = [onWest, onEast].map((machine, i): Knocker => ({ name: `host ${i}`, machine, doors: [] }));
             const observed = await observeWays(await withIpv6([...sandboxes, ...hosts, client]));
             expect(inWords(observed)).toEqual(inWords(inBothFamilies(expected)));

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { labMachine } from "../../demo/machine.js";
-import { type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
+import { byName, type Knocker, listDoors, observeWays } from "../../demo/matrix.js";
 import type { Runtime } from "../../demo/runtime.js";
 import { startServers } from "../../demo/servers.js";
 import type { ConfigValue, Stack } from "../../demo/stack.js";
@@ -68,6 +68,11 @@ const expectedWays: readonly Way[] = open.flatMap(({ from, to, by }) =>
     from.split(" ").flatMap((source) => to.split(" ").map((service) => ({ from: source, to: service, by }))),
 );
 
+/** Those between services, which find each other by name, on whichever machines they are. */
+const expectedByName = expectedWays
+    .filter(({ from, by }) => machineOf[from] !== undefined && by !== "published")
+    .map((way) => ({ ...way, by: `${way.by} by name` }));
+
 interface Outputs {
     readonly addresses: Readonly<Record<string, Readonly<Record<string, string>>>>;
     readonly namespaces: Readonly<Record<string, string>>;
@@ -88,8 +93,8 @@ export interface Pace {
 }
 
 /**
- * Brings the example up on a lab's hosts: all sandboxes, the hosts and a machine outside try everything (over both families
- * where the configuration says `ipv6`), a page is fetched through a port of a host that does not run the web server, and
+ * Brings the example up on a lab's hosts: all sandboxes, the hosts and a machine outside try everything, services by name too
+ * (over both families where the configuration says `ipv6`), a page is fetched through a port of a host that does not run the web server, and
  * destroy leaves the hosts as they were.
  */
 export async function expectTiers(lab: Lab<3>, phases: readonly Phase[], pace: Pace = {}): Promise<void> {
@@ -141,6 +146,13 @@ async function expectLayout(
         ? [await withIpv6(knockers), inBothFamilies(expectedWays)]
         : [knockers, expectedWays];
     expect(inWords(await observeWays(asking, knockTimeoutMs))).toEqual(inWords(expected));
+    for (const family of isDualStack ? ([4, 6] as const) : ([4] as const)) {
+        const byNames = Object.entries(machineOf).map(([name, on]): Knocker => {
+            const near = listDoors(listeningPorts, addresses).filter(({ by }) => addresses[name]?.[by] !== undefined);
+            return { name, machine: machines[on], namespace: namespaces[name], doors: byName(near, family) };
+        });
+        expect(inWords(await observeWays(byNames, knockTimeoutMs))).toEqual(inWords(expectedByName));
+    }
     const page = await client.exec(["curl", "-sS", "--max-time", "30", `http://${edge.address}/`]);
     expect(page.stdout).toMatch(/^This is nginx on port 80/);
     for (const each of servers) await each[Symbol.asyncDispose]();
