@@ -29,6 +29,11 @@ export type LabOptions<Count extends number = number> = {
      * @default false
      */
     readonly sudoUser?: boolean | undefined;
+    /**
+     * What the kernels of hosts with driver "vm" are started with beside the lab's own: `["ipv6.disable=1"]`.
+     * @default none
+     */
+    readonly kernelArguments?: readonly string[] | undefined;
     /** Is told what takes its time: the starts and restarts of virtual machines. @default nothing is shown */
     readonly onProgress?: ((text: string) => void) | undefined;
 };
@@ -86,7 +91,7 @@ export async function createLab<const Count extends number = 1>(options: LabOpti
         forget();
     };
     try {
-        const parts = driver === "vm" ? await gatherVmParts(record, options.onProgress) : undefined;
+        const parts = driver === "vm" ? await gatherVmParts(record, options) : undefined;
         const underlay = await startUnderlay(mtuBytes);
         record.addProcess(underlay.switch.init);
         const { client, hosts } = await startMachines(underlay, record, hostCount, sudoUser, parts);
@@ -181,9 +186,15 @@ async function startMachines(
     }
 }
 
-function checkOptions({ hosts = 1, driver = defaultDriver(), underlayMtu = 1500, sudoUser = false }: LabOptions) {
+function checkOptions(options: LabOptions) {
+    const { hosts = 1, driver = defaultDriver(), underlayMtu = 1500, sudoUser = false } = options;
     if (driver !== "netns" && driver !== "vm") {
         throw new TypeError(`driver: expected "netns" or "vm", got ${JSON.stringify(driver)}.`);
+    }
+    if (driver === "netns" && options.kernelArguments?.length) {
+        throw new TypeError(
+            'kernelArguments: hosts of driver "netns" have the kernel of this machine; set driver: "vm".',
+        );
     }
     checkRange("hosts", hosts, 1, maxHosts);
     // Less than 1280 would turn IPv6 off on the interface (RFC 8200).

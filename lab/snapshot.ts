@@ -64,9 +64,9 @@ function byText(left: unknown, right: unknown): number {
 const snapshotScript = `section() { printf '\\n=== %s\\n' "$1"; }
 section addr; ip -json address || exit
 section route4; ip -4 -json route show table all || exit
-section route6; ip -6 -json route show table all
+section route6; if [ -e /proc/sys/net/ipv6 ]; then ip -6 -json route show table all; fi
 section rule4; ip -4 -json rule || exit
-section rule6; ip -6 -json rule
+section rule6; if [ -e /proc/sys/net/ipv6 ]; then ip -6 -json rule; fi
 section netns; ip -json netns list || exit
 # A kernel without IPsec has no such tables, a host without nft no rules.
 section xfrm; { ip xfrm state; ip xfrm policy; } 2>/dev/null

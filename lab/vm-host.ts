@@ -204,6 +204,7 @@ function qemuArguments(name: string, number: number, folder: string, parts: VmPa
         "no_timer_check",
         "console=ttyS0 quiet net.ifnames=0 panic=-1 mitigations=off",
         "systemd.unit=multi-user.target systemd.show_status=no systemd.firstboot=off",
+        ...parts.kernelArguments,
     ];
     const mac = `02:00:00:00:01:${number.toString(16).padStart(2, "0")}`;
     return [

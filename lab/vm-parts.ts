@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type Accelerator, findAccelerator } from "./accelerator.js";
 import { findGuestKernel, type GuestKernel } from "./guest-kernel.js";
 import { type ArchiveFile, packModules, packProgram } from "./initramfs.js";
+import type { LabOptions } from "./lab.js";
 import type { ProcessIdentity } from "./process-identity.js";
 import type { LabRecord } from "./record.js";
 import { describeInstall, findTool } from "./requirements.js";
@@ -18,6 +19,8 @@ export type VmParts = {
     /** Writes down a process that goes with the lab. */
     readonly addProcess: (process: ProcessIdentity) => void;
     readonly onProgress: (text: string) => void;
+    /** Beside the lab's own. */
+    readonly kernelArguments: readonly string[];
 };
 
 const qemu = "qemu-system-x86_64";
@@ -33,7 +36,7 @@ export const vmTools = {
 /** @throws when the machine is of another kind, or has no kernel package. */
 export async function gatherVmParts(
     { makeFolder, addProcess }: Pick<LabRecord, "makeFolder" | "addProcess">,
-    onProgress: (text: string) => void = () => undefined,
+    { onProgress = () => undefined, kernelArguments = [] }: Pick<LabOptions, "onProgress" | "kernelArguments">,
 ): Promise<VmParts> {
     if (process.arch !== "x64") throw new Error(`driver "vm" needs an x86-64 machine; this is ${process.arch}.`);
     if (!existsSync("/lib/systemd/systemd")) {
@@ -52,5 +55,16 @@ export async function gatherVmParts(
         ...packModules(kernel.modules),
     ];
     const accelerator = await findAccelerator(findTool(qemu), makeFolder());
-    return { qemu: findTool(qemu), accelerator, kernel, bootFiles, makeFolder, addProcess, onProgress };
+    return {
+        ...{
+            qemu: findTool(qemu),
+            accelerator,
+            kernel,
+            bootFiles,
+            makeFolder,
+            addProcess,
+            onProgress,
+            kernelArguments,
+        },
+    };
 }

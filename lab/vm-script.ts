@@ -80,12 +80,14 @@ printf '%s\\n' "$LAB_CONTROL_KEY" >>/etc/ssh/authorized_keys/root
 /** Sets the address, at the time and in the place of ifupdown(8) and its like. */
 export const networkScript = `. /run/lab/environment
 ip link set lo up
-echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+if [ -e /proc/sys/net/ipv6 ]; then echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; fi
 ip link set eth0 mtu "$LAB_MTU" up
 ip address add "$LAB_ADDRESS/24" broadcast + dev eth0
 ip route add default via "$LAB_ROUTER"
-ip address add "$LAB_IPV6_ADDRESS/64" dev eth0 nodad
-ip -6 route add default via "$LAB_ROUTER_IPV6"
+if [ -e /proc/sys/net/ipv6 ]; then
+    ip address add "$LAB_IPV6_ADDRESS/64" dev eth0 nodad
+    ip -6 route add default via "$LAB_ROUTER_IPV6"
+fi
 `;
 
 export const networkUnit = `[Unit]

@@ -90,6 +90,7 @@ export function createCommitter(session: Session, meaning: Meaning): (operation:
                 owner,
                 lockWaitMs,
                 waivedPorts,
+                lacksIpv6: facts.lacksIpv6,
                 confirmTimeoutMs: confirmTimeoutOf(session.connection),
             });
             const isSame = rendered.isEmpty && sameObjects(changed, world, worldAfter);

@@ -1,4 +1,5 @@
-import type { Item } from "../kernel/item.js";
+import { isRefused } from "../kernel/ipv6-item.js";
+import { type Item, keyOf } from "../kernel/item.js";
 import type { BaseObject, HostObject } from "../model/object.js";
 import type { HostFacts, World } from "../model/world.js";
 import { renderFragment } from "./manifest.js";
@@ -78,8 +79,9 @@ export function draft(
     for (const key of keys) {
         const itemsBefore = meaning.itemsOf([key], world);
         const itemsAfter = meaning.itemsOf([key], worldAfter);
-        before.push(...itemsBefore);
-        after.push(...itemsAfter);
+        const left = new Set(itemsAfter.filter((item) => isRefused(item, facts)).map(keyOf));
+        before.push(...itemsBefore.filter((item) => !left.has(keyOf(item))));
+        after.push(...itemsAfter.filter((item) => !left.has(keyOf(item))));
         const isThere = key === "base" ? base !== undefined : worldAfter.objects.has(key);
         if (!isThere) continue;
         const text = renderFragment(itemsAfter);

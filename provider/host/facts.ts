@@ -205,6 +205,7 @@ export function parseFacts(stdout: string): HostFacts {
         ),
         forwarding: Object.fromEntries(foreign.map(([name, value]) => [name, value === "1"])),
         ...(ipv6 === undefined ? {} : { ipv6 }),
+        ...(sections.get("ipv6")?.trim() === "" ? { lacksIpv6: true as const } : {}),
         sendsRedirects: (sections.get("redirects") ?? "").trim() === "1",
         isRouter: forwarding.some(([name, value]) => name === "all" && value === "1"),
         ...(clientPorts === undefined ? {} : { clientPorts }),

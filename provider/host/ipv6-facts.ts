@@ -8,7 +8,7 @@ import type { AddressJson, RouteJson } from "./facts.js";
 export const ipv6FactsScript = `echo '@@ ipv6'
 if [ -e /proc/sys/net/ipv6/conf/default/disable_ipv6 ]; then
     m=
-    for k in default/disable_ipv6 all/forwarding; do
+    for k in default/disable_ipv6 lo/disable_ipv6 all/forwarding; do
         read -r v </proc/sys/net/ipv6/conf/$k
         echo "$k $v"
     done
@@ -36,7 +36,8 @@ export function parseIpv6Facts(
     machineId: string,
 ): Ipv6Facts | undefined {
     const switches = new Map((shown ?? "").split("\n").map((line) => line.trim().split(" ") as [string, string]));
-    if (switches.get("default/disable_ipv6") !== "0") return undefined;
+    // Written for all interfaces, the switch reaches lo too, which has the addresses of the servers of names.
+    if (["default", "lo"].some((name) => switches.get(`${name}/disable_ipv6`) !== "0")) return undefined;
     const foreign = links.filter(({ ifname }) => ifname !== undefined && ifname !== "lo" && !isKernelName(ifname));
     const around = (interfaceName: string, address: string, prefixLength: number) => {
         const range = networkAround(parseIpv6(address), prefixLength);

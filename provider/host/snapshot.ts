@@ -52,6 +52,8 @@ const ownRoutes = `route show table all proto ${ownProtocol}`;
 const isOwnRoute = (item: Item) => item.type === "barrier" || (item.type === "route" && item.netns === undefined);
 
 const namespaceShows = ["addr show", "route show table all type unicast", "rule show"];
+/** A kernel without IPv6 (ipv6.disable=1) answers with half of a list. */
+const whereIpv6 = "[ ! -e /proc/sys/net/ipv6 ] ||";
 /** Of all families but rules, which are shown for one. */
 const ipv6Shows = ["rule show"];
 
@@ -77,7 +79,7 @@ look_inside6() {
     look_inside "$@"
     if [ ! -e "/run/netns/$1" ]; then return; fi
     echo "@@ namespace $1"
-    ip -n "$1" -6 -j ${ipv6Shows.join()}
+    ${whereIpv6} ip -n "$1" -6 -j ${ipv6Shows.join()}
 }`;
 
 /**
@@ -180,10 +182,10 @@ export function snapshotScript(items: readonly Item[]): string {
         // The host's own routes may be very many; the kernel picks these.
         "echo '@@ routes'",
         "ip -4 -j route show table main proto kernel",
-        ...(hasIpv6 ? ["ip -6 -j route show table main proto kernel"] : []),
+        ...(hasIpv6 ? [`${whereIpv6} ip -6 -j route show table main proto kernel`] : []),
         ...(items.some(isOwnRoute) ? ["echo '@@ own routes'", `ip -j ${ownRoutes}`] : []),
         ...(items.some(({ type }) => type === "reply-rule")
-            ? ["echo '@@ rules'", "ip -j rule show", "ip -6 -j rule show"]
+            ? ["echo '@@ rules'", "ip -j rule show", `${whereIpv6} ip -6 -j rule show`]
             : []),
         ...(hasTunnel
             ? ["echo '@@ neighbours'", "ip -j neigh show nud permanent", "echo '@@ fdb'", "bridge -j fdb show"]

@@ -1,6 +1,6 @@
 import { identityDirectory, raiseEpoch } from "../kernel/identity.js";
 import { type Claim, type Item, typeOf } from "../kernel/item.js";
-import type { Line } from "../kernel/line.js";
+import { type Line, withoutIpv6 } from "../kernel/line.js";
 import { type Plan, plan } from "../kernel/plan.js";
 import { recoverScript } from "../kernel/restore.js";
 import type { HostIdentity } from "../model/identity.js";
@@ -46,6 +46,8 @@ export interface Transaction {
     readonly lockWaitMs: number;
     /** How long a change that may lock us out waits for its confirmation. */
     readonly confirmTimeoutMs: number;
+    /** The kernel has no IPv6. @default false */
+    readonly lacksIpv6?: boolean | undefined;
     /** Ports (`tcp 80`) whose listeners were looked at and do not collide. */
     readonly waivedPorts: ReadonlySet<string>;
 }
@@ -208,7 +210,12 @@ if [ -n "$a" ]; then echo '@@ answering'; echo "$a"; exit ${exits.taken}; fi`;
  */
 export function renderTransaction(transaction: Transaction): RenderedTransaction {
     const { before, after, worldBefore, worldAfter, changed, generationBefore, generationAfter } = transaction;
-    const steps = plan(before, after);
+    const planFor = (from: readonly Item[], to: readonly Item[]): Plan => {
+        const steps = plan(from, to);
+        if (!transaction.lacksIpv6) return steps;
+        return { ...steps, remove: steps.remove.map(withoutIpv6), add: steps.add.map(withoutIpv6) };
+    };
+    const steps = planFor(before, after);
     const manifestChange = renderManifestChange(
         worldBefore,
         worldAfter,
@@ -218,7 +225,7 @@ export function renderTransaction(transaction: Transaction): RenderedTransaction
         generationAfter,
         transaction.leavesHost,
     );
-    const undo = renderUndo(plan(after, before), manifestChange);
+    const undo = renderUndo(planFor(after, before), manifestChange);
     const { id = "", epoch = "" } = transaction.identity ?? {};
     const orFail = (line: string) => `${line} || fail manifest`;
     const mustConfirm = steps.touched.some((item) => typeOf(item).mayLockOut?.(item));

@@ -66,6 +66,15 @@ export function sysctl(netns: string | undefined, key: string, value?: string, g
     };
 }
 
+/** In `ip link set`: the kernel makes the link no link-local address of its own. */
+export const noLinkLocal = ["addrgenmode", "none"] as const;
+
+/** The line as a kernel without IPv6 takes it (ipv6.disable=1), which refuses every word about that family. */
+export function withoutIpv6(line: Line): Line {
+    const at = line.args.findIndex((word, i) => word === noLinkLocal[0] && line.args[i + 1] === noLinkLocal[1]);
+    return at < 0 ? line : { ...line, args: line.args.toSpliced(at, noLinkLocal.length) };
+}
+
 /** Fails with the sentence unless the command succeeds. */
 export function must(sentence: string, ...words: readonly string[]): Line {
     return { tool: "require", args: [sentence, ...words] };

@@ -1,7 +1,7 @@
 import { announceMacs } from "./announcement.js";
 import { type Flaws, withFlaws } from "./flaws.js";
 import type { ItemType } from "./item.js";
-import { ip, type Line, sysctl } from "./line.js";
+import { ip, type Line, noLinkLocal, sysctl } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
 
 /** A network namespace with a name, ip-netns(8). */
@@ -142,7 +142,7 @@ export const bridgeType: ItemType<BridgeItem> = {
         ),
         ip(
             undefined,
-            ...["link", "set", "dev", item.name, "mtu", item.mtuBytes, "addrgenmode", "none", "alias", item.alias],
+            ...["link", "set", "dev", item.name, "mtu", item.mtuBytes, ...noLinkLocal, "alias", item.alias],
             ...spared,
         ),
         ip(undefined, "link", "set", "dev", item.name, "up"),
@@ -187,14 +187,14 @@ export const vethType: ItemType<VethItem> = {
         ip(
             undefined,
             ...["link", "set", "dev", item.name, "master", item.bridge],
-            ...["addrgenmode", "none", "alias", item.alias, ...spared],
+            ...[...noLinkLocal, "alias", item.alias, ...spared],
         ),
         ip(undefined, "link", "set", "dev", item.name, "type", "bridge_slave", ...setFlags(portFlags)),
         ip(undefined, "link", "set", "dev", item.name, "up"),
         ...announceMacs(item.netns, item.peerName),
         // On a network of IPv4 too: a bridge of others may have a router. Before it is up, or it asks for one (RFC 4861).
         sysctl(item.netns, `net/ipv6/conf/${item.peerName}/accept_ra`, "0", {}),
-        ip(item.netns, "link", "set", "dev", item.peerName, "addrgenmode", "none"),
+        ip(item.netns, "link", "set", "dev", item.peerName, ...noLinkLocal),
         ip(item.netns, "link", "set", "dev", item.peerName, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),
@@ -249,7 +249,7 @@ export const vxlanType: ItemType<VxlanItem> = {
             ...["link", "add", "name", item.name, "mtu", item.mtuBytes, "address", item.mac, "type", "vxlan"],
             ...["id", item.vni, "local", item.local, "dstport", item.port, "nolearning"],
         ),
-        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias, ...spared),
+        ip(undefined, "link", "set", "dev", item.name, ...noLinkLocal, "alias", item.alias, ...spared),
         ip(undefined, "link", "set", "dev", item.name, "up"),
     ],
     remove: (item) => deleteLinks([item.name]),

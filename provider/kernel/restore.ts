@@ -1,4 +1,5 @@
 import { identityDirectory, raiseEpoch } from "./identity.js";
+import { noLinkLocal } from "./line.js";
 import { namesFunctions, resolverFunctions } from "./resolver.js";
 import { setWireguard } from "./wireguard.js";
 import { loadAssociations } from "./xfrm-load.js";
@@ -37,7 +38,9 @@ d=/var/lib/linuxnet r=/run/linuxnet
 write_sysctls() {
     while read -r key value; do
         if [ -e "/proc/sys/$key" ]; then printf '%s\\n' "$value" >"/proc/sys/$key"
-        else echo "linuxnet: there is no /proc/sys/$key (yet); run this again when there is" >&2; fi
+        elif [ "\${key#net/ipv6/}" = "$key" ] || [ -e /proc/sys/net/ipv6 ]; then
+            echo "linuxnet: there is no /proc/sys/$key (yet); run this again when there is" >&2
+        fi
     done
 }
 if [ "$1" = --sysctls ]; then write_sysctls; exit; fi
@@ -72,6 +75,8 @@ fi
 } >$t/ruleset
 nft -f $t/ruleset || { echo 'linuxnet: the nft tables could not be restored' >&2; exit 1; }
 ${loadAssociations}if [ -f $t/xfrm@- ]; then load_associations -force <$t/xfrm@- 2>>$t/errors; fi
+# A kernel without IPv6 (ipv6.disable=1) refuses every word about that family, and another one may have been here before.
+if [ ! -e /proc/sys/net/ipv6 ]; then sed -i 's/ ${noLinkLocal.join(" ")}//' $t/ip@*; fi
 for tool in ip bridge; do
     if [ -f $t/$tool@- ]; then $tool -force -batch $t/$tool@- 2>>$t/errors; fi
 done

@@ -2,7 +2,7 @@ import { isIpv6 } from "../model/ipv6.js";
 import { type Flaws, withFlaws } from "./flaws.js";
 import { wireguardKeyPath, wireguardPublicKeyPath } from "./identity.js";
 import type { ItemType } from "./item.js";
-import { ip, type Line } from "./line.js";
+import { ip, type Line, noLinkLocal } from "./line.js";
 import { deleteLinks, isUp, linkOf, setMtu, spared } from "./link.js";
 
 /** A wireguard(4) interface: it only sends to peers whose key it has, and only hears them. */
@@ -59,7 +59,7 @@ export const wireguardType: ItemType<WireguardItem> = {
     ],
     add: (item) => [
         ip(undefined, "link", "add", "name", item.name, "mtu", item.mtuBytes, "type", "wireguard"),
-        ip(undefined, "link", "set", "dev", item.name, "addrgenmode", "none", "alias", item.alias, ...spared),
+        ip(undefined, "link", "set", "dev", item.name, ...noLinkLocal, "alias", item.alias, ...spared),
     ],
     remove: (item) => deleteLinks([item.name]),
     change: (from, to) => [

@@ -7,6 +7,7 @@ import { covers, familyOf, formatAddress, parseRange, rangeOf } from "../model/r
 import { Refusal } from "../model/refusal.js";
 import { chooseSubnet, occupantsOf } from "./address-pools.js";
 import { adviseOnOverlap } from "./foreign-bridge.js";
+import { describeIpv6Off } from "./ipv6-off.js";
 import { type BuildContext, describeObject } from "./kind.js";
 import { ofFamily, type PerFamily } from "./schema.js";
 
@@ -192,11 +193,7 @@ function refuseIpv6(raw: Record<string, unknown>): void {
 
 /** @throws Refusal where a network cannot have IPv6 */
 function refuseWithoutIpv6({ bridge, mtuBytes }: Place, { world, facts, key }: Context): void {
-    if (facts.ipv6 === undefined) {
-        throw new Refusal(
-            "IPv6 is switched off on the host (net.ipv6.conf.default.disable_ipv6). Switch it on there, or leave IPv6 out.",
-        );
-    }
+    if (facts.ipv6 === undefined) throw new Refusal(`${describeIpv6Off(facts)}, or leave IPv6 out.`);
     if (bridge !== undefined) {
         throw new Refusal(
             `IPv6 on bridge ${bridge.interfaceName} of others is not supported yet. Leave IPv6 out, or use a network of its own.`,

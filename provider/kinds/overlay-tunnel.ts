@@ -19,6 +19,7 @@ import { Refusal } from "../model/refusal.js";
 import type { World } from "../model/world.js";
 import { warnOfFirewalls } from "./cooperation.js";
 import { associate, keyDrift, keySchema, refuseWrongKey, renderKeys } from "./ipsec-keys.js";
+import { describeIpv6Off } from "./ipv6-off.js";
 import { type BuildContext, defined, describeObject, type ObjectKind, ownName } from "./kind.js";
 import { peerIdentity, withNeededIdentity } from "./peer-identity.js";
 import { targetsOfPoliciesAbout } from "./policy-rules.js";
@@ -107,8 +108,7 @@ function chooseLocal(inputs: TunnelInputs, { facts, previous }: Context): string
     const family = familyOf(inputs.local ?? peer?.underlayAddress ?? previous?.local ?? "");
     if (family === 6 && facts.ipv6 === undefined) {
         throw new Refusal(
-            `${inputs.local ?? peer?.underlayAddress} is IPv6, which is switched off on the host (net.ipv6.conf.default.disable_ipv6). ` +
-                "Switch it on there, or give addresses of IPv4.",
+            `${inputs.local ?? peer?.underlayAddress} is IPv6, and ${describeIpv6Off(facts)}, or give addresses of IPv4.`,
         );
     }
     const own = ownAddresses(family, facts).map(({ address }) => address);

@@ -123,6 +123,8 @@ export interface HostFacts {
     readonly clientPorts?: ClientPorts;
     /** Absent: IPv6 is switched off. */
     readonly ipv6?: Ipv6Facts;
+    /** The kernel knows nothing of IPv6 (ipv6.disable=1): no address of it, and no word about it. @default false */
+    readonly lacksIpv6?: true;
     /** Ports that a transaction found processes listening on; none is known before. */
     readonly busyPorts?: ReadonlySet<number>;
     /** Addresses that a transaction found others answering for, by bridge; none is known before. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { snapshotHost } from "../../lab/index.js";
+import { createHost, snapshotHost } from "../../lab/index.js";
 import { linkLocalOf } from "../../provider/model/ipv6.js";
 import { type Joined, openStack, type Resource, reconnect } from "./driver.js";
 import { flowLabel, ipv6, ipv6Frame } from "./frame.js";
@@ -586,26 +586,78 @@ test("ipv6: what does not fit is refused, with what to do", async () => {
     expect(address6(db)).toBe("fd00:20::9");
 });
 
-test("ipv6: a host where it is switched off carries networks of IPv4, and refuses others", async () => {
-    const key = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
-    await bed.host.exec(`echo 1 >${key}`);
-    await reconnect();
-    try {
-        await using stack = await openStack(bed.host);
-        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
-        const web = await stack.join("web", front);
-        await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
-        await using _web = await serve(web.place, "web", "tcp:80");
-        await expectAnswers(
-            { machine: bed.client },
-            { [`tcp ${bed.host.address}:8080`]: `web to ${bed.client.address}` },
+/** Writes switches of a host of its own: written for all interfaces, it takes the host's addresses away. */
+async function withSwitches(...values: readonly string[]) {
+    const host = await createHost();
+    const write = async (...switches: readonly string[]) => {
+        const lines = switches.map((each) => each.split("="));
+        await host.exec(
+            lines.map(([key, value]) => `echo ${value} >/proc/sys/net/ipv6/conf/${key}/disable_ipv6`).join("; "),
         );
-        expect(await driftOf(front, web.sandbox, web.endpoint)).toEqual([]);
-        const off = "IPv6 is switched off on the host (net.ipv6.conf.default.disable_ipv6). Switch it on there";
-        await expect(front.update({ ipv6: true })).rejects.toThrow(off);
-        await expect(stack.network("back", { subnet: subnets.back })).rejects.toThrow(off);
-    } finally {
-        await bed.host.exec(`echo 0 >${key}`);
         await reconnect();
+    };
+    await write(...values);
+    return { host, write, [Symbol.asyncDispose]: () => host[Symbol.asyncDispose]() };
+}
+
+test.each([
+    ["by default", ["default=1"]],
+    ["for all interfaces", ["all=1"]],
+    ["for all interfaces but those to come", ["all=1", "default=0"]],
+])("ipv6: a host where it is switched off %s carries networks of IPv4", async (_title, values) => {
+    await using off = await withSwitches(...values);
+    const { host } = off;
+    const before = await snapshotHost(host);
+    const client = host.lab.client();
+    {
+        await using stack = await openStack(host);
+        const front = await stack.network("front", { subnet: "172.20.0.0/24" });
+        const [web, db] = [await stack.join("web", front), await stack.join("db", front)];
+        const published = await stack.portMapping("http", { target: web.endpoint, hostPort: 8080, targetPort: 80 });
+        await using _web = await serve(web.place, "web", "tcp:80");
+        await expectAnswers({ machine: client }, { [`tcp ${host.address}:8080`]: `web to ${client.address}` });
+        await expectAnswers(db.place, { [`tcp ${web.address}:80`]: `web to ${db.address}` });
+        expect(await run(db.place, "getent hosts web")).toContain(web.address);
+        expect(await driftOf(front, web.sandbox, web.endpoint, db.endpoint, published)).toEqual([]);
+        const sentence =
+            "IPv6 is switched off on the host (net.ipv6.conf.default.disable_ipv6 or net.ipv6.conf.lo.disable_ipv6). Switch it on there";
+        await expect(stack.network("both", { subnet: subnets.back })).rejects.toThrow(sentence);
+        await expect(front.update({ ipv6: true })).rejects.toThrow(sentence);
     }
+    await reconnect();
+    expect(await snapshotHost(host)).toEqual(before);
+});
+
+test("ipv6: a network goes on over IPv4 while its host has IPv6 switched off, and has both again after", async () => {
+    await using off = await withSwitches();
+    const { host } = off;
+    await using stack = await openStack(host);
+    const front = await stack.network("front", { subnet: subnets.front });
+    const [web, api] = [await stack.join("web", front), await stack.join("api", front)];
+    await off.write("all=1");
+    const four = { [`icmp ${api.address}`]: "reply", [`icmp ${host.lab.client().address}`]: "reply" };
+    await expectAnswers(web.place, { ...four, "icmp fd00:20::1": "nothing" });
+    const { interfaceName: link } = front.outs;
+    const missing = [
+        `address fe80::6c:acff:fe14:1/64 on ${link} is missing`,
+        `address fd00:20::1/64 on ${link} is missing`,
+    ];
+    expect(await driftOf(front, web.endpoint)).toEqual(missing);
+    // The last ping is in it for a while.
+    await host.exec(`ip netns del ${web.sandbox.outs.name}
+        for i in $(seq 1000); do [ -e /sys/class/net/${web.endpoint.outs.hostInterface} ] || break; sleep 0.02; done`);
+    expect((await host.exec("sh /var/lib/linuxnet/restore")).stderr).toContain("IPv6 is disabled on this device");
+    await expectAnswers(web.place, { ...four, "icmp fd00:20::1": "nothing" });
+    await expect(front.update({ labels: { a: "b" } })).rejects.toThrow("Switch it on there, or leave IPv6 out.");
+    // Who is new has IPv6 inside; what drifted is mended, and goes.
+    const late = await stack.join("late", front);
+    await expectAnswers(late.place, { [`icmp ${api.address}`]: "reply", [`icmp ${address6(api)}`]: "reply" });
+    await run(late.place, "ip rule del priority 1000; ip address flush dev front");
+    await late.endpoint.update({ labels: { a: "b" } });
+    await run(late.place, "ip rule del priority 1000; ip address flush dev front");
+    await late[Symbol.asyncDispose]();
+    await off.write("all=0");
+    expect((await host.exec("sh /var/lib/linuxnet/restore")).stderr).toBe("");
+    expect(await driftOf(front, web.sandbox, web.endpoint, api.endpoint)).toEqual([]);
+    await expectAnswers(web.place, { ...four, "icmp fd00:20::1": "reply", [`icmp ${address6(api)}`]: "reply" });
 });

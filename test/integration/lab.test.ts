@@ -383,6 +383,9 @@ test("lab: refuses what it cannot make, by name", async () => {
     );
     await expect(createLab({ hosts: 0 })).rejects.toThrow("hosts: expected a whole number from 1 to 243, got 0.");
     await expect(createLab({ underlayMtu: 576 })).rejects.toThrow("underlayMtu: expected a whole number from 1280");
+    await expect(createLab({ driver: "netns", kernelArguments: ["quiet"] })).rejects.toThrow(
+        'kernelArguments: hosts of driver "netns" have the kernel of this machine; set driver: "vm".',
+    );
     const code = `require("./lab/index.js").createLab().catch((error) => console.log(error.message))`;
     const { stdout } = await execa(process.execPath, ["-e", code], { cwd: built, uid: 65_534, gid: 65_534 });
     expect(stdout).toContain("The lab needs root");

@@ -95,7 +95,8 @@ test("facts: reads the routes of IPv6, with the MTU of the route, of a router's 
     ];
     const address = '"prefixlen":24,"scope":"global","label":"eth0"';
     const more = `${address}},{"family":"inet6","local":"2001:db8:1::10","prefixlen":64,"temporary":true`;
-    const section = "@@ ipv6\ndefault/disable_ipv6 0\nall/forwarding 0\n/proc/sys/net/ipv6/conf/eth0/mtu:1480\n";
+    const section =
+        "@@ ipv6\ndefault/disable_ipv6 0\nlo/disable_ipv6 0\nall/forwarding 0\n/proc/sys/net/ipv6/conf/eth0/mtu:1480\n";
     const text = captured
         .replace(/(^\[\{"dst":"default".*)\]$/m, (_, ipv4) => `${ipv4},${JSON.stringify(routes).slice(1)}`)
         .replace(address, more)
@@ -114,6 +115,16 @@ test("facts: reads the routes of IPv6, with the MTU of the route, of a router's 
     expect(ipv6?.subnets.map((each) => each.text)).toEqual(["2001:db8:1::/64", "2001:db8:1::/64", "2001:db8:2::9/128"]);
     expect(ipv6?.addresses).toEqual([{ interfaceName: "eth0", address: "2001:db8:1::10/64", isTemporary: true }]);
     expect(ofIpv4.map(({ destination }) => destination.text)).toEqual(["0.0.0.0/0", "10.9.0.0/16", "192.0.2.0/24"]);
+});
+
+test.each([
+    ["on", "default/disable_ipv6 0\nlo/disable_ipv6 0\nall/forwarding 0\n", true, undefined],
+    ["off for interfaces to come", "default/disable_ipv6 1\nlo/disable_ipv6 0\nall/forwarding 0\n", false, undefined],
+    ["off for lo", "default/disable_ipv6 0\nlo/disable_ipv6 1\nall/forwarding 0\n", false, undefined],
+    ["not in the kernel", "", false, true],
+])("facts: IPv6 is %s", (_title, shown, isThere, lacks) => {
+    const { ipv6, lacksIpv6 } = parseFacts(captured.replace("@@ forwarding", `@@ ipv6\n${shown}@@ forwarding`));
+    expect([ipv6 !== undefined, lacksIpv6]).toEqual([isThere, lacks]);
 });
 
 test.each([

@@ -47,6 +47,24 @@ test.each([
     await expect(script).toMatchFileSnapshot(`golden/${name}.sh`);
 });
 
+test("a kernel without IPv6: the script says no word that it refuses, the lines for its restore do", () => {
+    const keys = [...withEndpoint.objects.keys()];
+    const nothing = withEndpoint.with(new Map(keys.map((each) => [each, undefined])));
+    const linesOf = (script: string) => script.split("\n").filter((line) => /^link set .*(alias|dev front)/.test(line));
+    const [without, having] = [true, false].map((lacksIpv6) => {
+        const [make, unmake] = [
+            render(nothing, withEndpoint, keys, { lacksIpv6 }),
+            render(withEndpoint, nothing, keys, { lacksIpv6 }),
+        ];
+        for (const { script } of [make, unmake]) isShell(script);
+        return `${make.script}\n${unmake.script}`;
+    });
+    const spoken = (text = "") => text.split("\n").filter((line) => /^link .*addrgenmode/.test(line)).length;
+    expect([spoken(without), spoken(having) > 0]).toEqual([0, true]);
+    expect(linesOf(without ?? "")).toEqual(linesOf(having ?? "").map((line) => line.replace(" addrgenmode none", "")));
+    expect(without).toMatch(/^\d+ ip - link set dev \S+ .*addrgenmode none alias/m);
+});
+
 test("the first object and the last one: the script is sh, and leaves no directory behind", () => {
     const world = smallWorld();
     const nothing = [...world.objects.keys()]

@@ -340,7 +340,7 @@ test("overlay-tunnel: an underlay of IPv6 is refused on a host without IPv6", ()
     const { ipv6: _, ...without } = facts;
     const args = tunnel({ peers: [to("2001:db8::20", "172.26.1.0/24")] });
     expect(() => build("overlay-tunnel", "new", args, before(), { facts: without })).toThrow(
-        "2001:db8::20 is IPv6, which is switched off on the host (net.ipv6.conf.default.disable_ipv6). Switch it on there, or give addresses of IPv4.",
+        "2001:db8::20 is IPv6, and IPv6 is switched off on the host (net.ipv6.conf.default.disable_ipv6 or net.ipv6.conf.lo.disable_ipv6). Switch it on there, or give addresses of IPv4.",
     );
 });
 
