@@ -1,4 +1,5 @@
-import { contains, parseIpv4, parseIpv4Cidr } from "../model/address.js";
+import { isIpv6 } from "../model/ipv6.js";
+import { covers, parseRange, rangeOf } from "../model/range.js";
 import type { ItemType } from "./item.js";
 import { command, ip, type Line, must } from "./line.js";
 import type { LinkJson, Snapshot } from "./snapshot.js";
@@ -43,7 +44,7 @@ function look(item: KeptItem): readonly string[] {
             return ["test", "-d", `/sys/class/net/${item.dev}/bridge`];
         case "address": {
             const inside = item.netns === undefined ? "" : '-n "$3" ';
-            const script = `ip ${inside}-4 -o address show dev "$1" | grep -qF " $2 "`;
+            const script = `ip ${inside}${isIpv6(item.address) ? "-6" : "-4"} -o address show dev "$1" | grep -qF " $2 "`;
             return ["sh", "-c", script, "sh", item.dev, item.address, ...(inside === "" ? [] : [item.netns ?? ""])];
         }
         case "port":
@@ -94,11 +95,10 @@ function setOptions(item: OptionItem, options: Readonly<Record<string, number>>)
 
 /** The address of a link that is in a subnet, with the subnet's prefix length. */
 export function addressIn(link: LinkJson, subnet: string): string | undefined {
-    const range = parseIpv4Cidr(subnet);
-    const isIn = (local: string) => contains(range, { first: parseIpv4(local), last: parseIpv4(local) });
+    const range = parseRange(subnet);
     return link.addr_info?.find(
-        ({ family, local, prefixlen }) =>
-            family === "inet" && local !== undefined && prefixlen === range.prefixLength && isIn(local),
+        ({ local, prefixlen }) =>
+            local !== undefined && subnet.endsWith(`/${prefixlen}`) && covers(range, rangeOf(local)),
     )?.local;
 }
 

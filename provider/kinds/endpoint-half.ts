@@ -132,7 +132,8 @@ function chooseBeside(
     }
     // One that follows from an IPv4 address is as much its endpoint's alone as that.
     const held = others.map((other) => other.ipv6Address);
-    const taken = new Set([ipv6.gateway, ...network.reserved, ...held, ...context.staticAddresses]);
+    const strangers = strangersOn(network, 6, context);
+    const taken = new Set([ipv6.gateway, ...network.reserved, ...held, ...context.staticAddresses, ...strangers]);
     const before = previous?.network === network.key ? previous.ipv6Address : undefined;
     if (before !== undefined && covers(parseRange(ipv6.subnet), rangeOf(before))) return before;
     if (!taken.has(derived)) return undefined;

@@ -1,16 +1,18 @@
 import type { Item } from "../kernel/item.js";
 import { addressIn, optionsOf } from "../kernel/kept.js";
-import { parseIpv4Cidr } from "../model/address.js";
+import type { LinkJson } from "../kernel/snapshot.js";
 import { makerByName } from "../model/foreign.js";
+import { type Half, halvesOf, withPrefixOf } from "../model/half.js";
+import { linkLocalOf, networkAround, parseIpv6 } from "../model/ipv6.js";
 import { isKernelName } from "../model/kernel-name.js";
 import { type ForeignBridge, interfaceOf, type NetworkObject } from "../model/object.js";
+import { parseRange } from "../model/range.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts } from "../model/world.js";
-import { type BuildContext, describeObject } from "./kind.js";
+import { type BuildContext, defined, describeObject } from "./kind.js";
+import type { WantedHalf } from "./network-half.js";
 
 interface BridgeInputs {
-    readonly subnet: string;
-    readonly gateway?: string;
     readonly mtu?: number;
     readonly interfaceName?: string;
     readonly existing?: boolean;
@@ -29,22 +31,54 @@ export const ipv4Sysctls = (name: string) => ({
     [`net/ipv4/conf/${name}/send_redirects`]: "0",
 });
 
-/** The interface that the inputs mean: the named one, or the bridge whose subnet it is. */
-function nameOfBridge(inputs: BridgeInputs, facts: HostFacts): string | undefined {
-    if (inputs.interfaceName !== undefined || !inputs.adopt) return inputs.interfaceName;
-    const { first, last } = parseIpv4Cidr(inputs.subnet);
-    return facts.addresses.find(({ isBridge, range }) => isBridge && range.first === first && range.last === last)
-        ?.interfaceName;
+/** Those of a bridge of others that is a network. */
+function sysctlsOf(name: string, halves: readonly Pick<Half, "family">[]): Readonly<Record<string, string>> {
+    const has = (family: 4 | 6) => halves.some((half) => half.family === family);
+    return {
+        ...(has(4) ? ipv4Sysctls(name) : {}),
+        ...(has(6) ? { [`net/ipv6/conf/${name}/accept_ra`]: "0" } : {}),
+    };
 }
 
-export function surveyBridge(raw: Record<string, unknown>, facts: HostFacts): Item[] {
+/** The interface that the inputs mean: the named one, or the bridge whose subnet it is. */
+function nameOfBridge(inputs: BridgeInputs, [half]: readonly WantedHalf[], facts: HostFacts): string | undefined {
+    if (inputs.interfaceName !== undefined || !inputs.adopt) return inputs.interfaceName;
+    if (half?.subnet === undefined) return undefined;
+    const { first, last } = parseRange(half.subnet);
+    const shown =
+        half.family === 4
+            ? facts.addresses.map(({ interfaceName, range }) => ({ interfaceName, range }))
+            : (facts.ipv6?.addresses ?? []).map(({ interfaceName, address }) => ({
+                  interfaceName,
+                  range: networkOf(address),
+              }));
+    return shown.find(
+        ({ interfaceName, range }) =>
+            facts.bridges.includes(interfaceName) && BigInt(range.first) === first && BigInt(range.last) === last,
+    )?.interfaceName;
+}
+
+function networkOf(address: string): { readonly first: bigint; readonly last: bigint } {
+    const [local = "", length] = address.split("/");
+    return networkAround(parseIpv6(local), Number(length));
+}
+
+export function surveyBridge(raw: Record<string, unknown>, halves: readonly WantedHalf[], facts: HostFacts): Item[] {
     const inputs = raw as unknown as BridgeInputs;
-    const name = inputs.existing || inputs.adopt ? nameOfBridge(inputs, facts) : undefined;
+    const name = inputs.existing || inputs.adopt ? nameOfBridge(inputs, halves, facts) : undefined;
     if (name === undefined) return [];
     return [
         { type: "kept", what: "bridge", dev: name },
-        ...Object.entries(ipv4Sysctls(name)).map(([key, value]): Item => ({ type: "sysctl", key, value })),
+        ...Object.entries(sysctlsOf(name, halves)).map(([key, value]): Item => ({ type: "sysctl", key, value })),
     ];
+}
+
+/** What a network takes over of a bridge of others. */
+export interface FoundBridge {
+    readonly bridge: ForeignBridge;
+    /** By family. */
+    readonly gateways: Readonly<Record<number, string>>;
+    readonly mtuBytes: number;
 }
 
 /**
@@ -53,11 +87,12 @@ export function surveyBridge(raw: Record<string, unknown>, facts: HostFacts): It
  */
 export function findBridge(
     raw: Record<string, unknown>,
+    halves: readonly WantedHalf[],
     context: BuildContext<NetworkObject>,
-): { readonly bridge: ForeignBridge; readonly gateway: string; readonly mtuBytes: number } | undefined {
+): FoundBridge | undefined {
     const inputs = raw as unknown as BridgeInputs;
     const { facts, kernel, world } = context;
-    const name = nameOfBridge(inputs, facts);
+    const name = nameOfBridge(inputs, halves, facts);
     if (!(inputs.existing || inputs.adopt) || name === undefined) return undefined;
     const link = kernel?.namespaces.get("")?.links.get(name);
     const kind = link?.linkinfo?.info_kind;
@@ -70,19 +105,15 @@ export function findBridge(
         const owner = holder === undefined ? "this provider" : describeObject(holder);
         throw new Refusal(`bridge ${name} is that of ${owner}. Use its reference, or adopt it by its subnet.`);
     }
-    const local = addressIn(link, inputs.subnet);
     const isManaged = !inputs.existing;
     if (isManaged) refuseUnmanageable(name, facts);
-    const gateway = inputs.gateway ?? local;
-    if (gateway === undefined) {
-        throw new Refusal(
-            `gateway is missing: bridge ${name} has no address in ${inputs.subnet}. Give the gateway of its subnet.`,
-        );
-    }
+    const found = halves.map((half) => findHalf(half, name, link));
     const differences = [
-        ...(isManaged && local !== undefined && gateway !== local
-            ? [`gateway is ${local} there and ${gateway} here`]
-            : []),
+        ...found.flatMap(({ local, gateway }) =>
+            isManaged && local !== undefined && gateway !== local
+                ? [`gateway is ${local} there and ${gateway} here`]
+                : [],
+        ),
         ...(inputs.mtu === undefined || inputs.mtu === link.mtu
             ? []
             : [`mtu is ${link.mtu} there and ${inputs.mtu} here`]),
@@ -93,22 +124,50 @@ export function findBridge(
         );
     }
     const shown = kernel?.namespaces.get("")?.sysctls;
-    const oldSysctls = Object.fromEntries(Object.keys(ipv4Sysctls(name)).map((key) => [key, shown?.get(key) ?? "0"]));
+    const keys = isManaged ? Object.keys(sysctlsOf(name, halves)) : [];
+    const oldSysctls = Object.fromEntries(keys.map((key) => [key, shown?.get(key) ?? "0"]));
     // What all objects share may have opened it before, and closes it after the last of them.
     const openedByUs =
         world.base === undefined ? facts.forwarding[name] === false : world.base.openedUplinks.includes(name);
     if (openedByUs) delete oldSysctls[`net/ipv4/conf/${name}/forwarding`];
+    const ipv6 = found.find(({ family }) => family === 6);
     return {
-        gateway,
+        gateways: Object.fromEntries(found.map(({ family, gateway }) => [family, gateway])),
         mtuBytes: link.mtu ?? 1500,
-        bridge: {
+        bridge: defined({
             interfaceName: name,
             isManaged,
-            ...(local === undefined ? {} : { address: `${local}/${parseIpv4Cidr(inputs.subnet).prefixLength}` }),
-            oldSysctls: isManaged ? oldSysctls : {},
+            address: found.find(({ family }) => family === 4)?.address,
+            ipv6Address: ipv6?.address,
+            linkLocal: isManaged && ipv6 !== undefined ? findLinkLocal(link) : undefined,
+            oldSysctls,
             oldOptions: isManaged ? optionsOf(link, "bridge", options) : {},
-        },
+        }) as ForeignBridge,
     };
+}
+
+/** A family on a bridge of others: its own address, with prefix length too. @throws Refusal */
+function findHalf({ family, subnet, gateway }: WantedHalf, name: string, link: LinkJson) {
+    if (subnet === undefined) {
+        throw new Refusal(
+            `its subnet of IPv${family} is missing: bridge ${name} is of others. Give the one that is used there, or leave IPv${family} out.`,
+        );
+    }
+    const local = addressIn(link, subnet);
+    if (gateway === undefined && local === undefined) {
+        throw new Refusal(
+            `gateway is missing: bridge ${name} has no address in ${subnet}. Give the gateway of its subnet.`,
+        );
+    }
+    const address = local === undefined ? undefined : `${local}${subnet.slice(subnet.indexOf("/"))}`;
+    return { family, local, address, gateway: gateway ?? local ?? "" };
+}
+
+/** The kernel asks for neighbours from a link-local address when it forwards: a bridge without one is given it. */
+function findLinkLocal({ addr_info = [], address = "" }: LinkJson): NonNullable<ForeignBridge["linkLocal"]> {
+    const own = addr_info.find(({ local }) => local?.startsWith("fe80:"));
+    if (own?.local === undefined) return { address: `${linkLocalOf(address)}/64`, isOurs: true };
+    return { address: `${own.local}/${own.prefixlen}` };
 }
 
 /** @throws Refusal for a bridge that others go on changing, or that is the host's way out. */
@@ -117,24 +176,37 @@ function refuseUnmanageable(name: string, facts: HostFacts): void {
     const maker = makerByName(name);
     if (maker !== undefined)
         throw new Refusal(`it cannot adopt bridge ${name} of ${maker}, which goes on changing it. ${instead}`);
-    if (facts.routes.some((route) => route.destination.text === "0.0.0.0/0" && route.interfaceName === name))
+    const routes = [...facts.routes, ...(facts.ipv6?.routes ?? [])];
+    const isDefault = ({ text }: { readonly text: string }) => text === "0.0.0.0/0" || text === "::/0";
+    if (routes.some((route) => isDefault(route.destination) && route.interfaceName === name))
         throw new Refusal(`it cannot adopt bridge ${name}: the host's default route leaves by it. ${instead}`);
 }
 
 /** What a network has on a bridge of others beside its memberships. */
-export function foreignBridgeItems(bridge: ForeignBridge, gatewayAddress: string): Item[] {
-    const { interfaceName: dev, oldSysctls, oldOptions } = bridge;
-    const kept: Item = { type: "kept", what: "bridge", dev };
-    const address: Item =
-        bridge.address === undefined
-            ? { type: "address", dev, link: `link ${dev}`, address: gatewayAddress, wire: dev }
-            : { type: "kept", what: "address", dev, address: bridge.address };
-    if (!bridge.isManaged) return bridge.address === undefined ? [kept] : [kept, address];
+export function foreignBridgeItems(network: NetworkObject, bridge: ForeignBridge): Item[] {
+    const { interfaceName: dev, oldSysctls, oldOptions, isManaged, linkLocal } = bridge;
+    const link = `link ${dev}`;
+    const kept = (address: string): Item => ({ type: "kept", what: "address", dev, address });
+    const addresses = halvesOf(network).flatMap((half): Item[] => {
+        const there = half.family === 4 ? bridge.address : bridge.ipv6Address;
+        if (there !== undefined) return [kept(there)];
+        if (!isManaged) return [];
+        return [{ type: "address", dev, link, address: withPrefixOf(half, half.gateway), wire: dev }];
+    });
+    const first: Item = { type: "kept", what: "bridge", dev };
+    if (!isManaged) return [first, ...addresses];
     return [
-        kept,
-        address,
+        first,
+        ...(linkLocal === undefined
+            ? []
+            : [
+                  linkLocal.isOurs
+                      ? ({ type: "address", dev, link, address: linkLocal.address } as const)
+                      : kept(linkLocal.address),
+              ]),
+        ...addresses,
         { type: "option", dev, kind: "bridge", options, old: oldOptions },
-        ...Object.entries(ipv4Sysctls(dev)).flatMap(([key, value]): Item[] => {
+        ...Object.entries(sysctlsOf(dev, halvesOf(network))).flatMap(([key, value]): Item[] => {
             const old = oldSysctls[key];
             return old === undefined ? [] : [{ type: "sysctl", key, value, old }];
         }),

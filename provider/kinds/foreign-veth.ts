@@ -55,6 +55,12 @@ export function findVeth(
         return [{ foreignVeth, ipv4Address, macAddress: link.address ?? "", interfaceName: link.ifname }];
     });
     const [veth, ...more] = found;
+    if (veth !== undefined && network.ipv6 !== undefined) {
+        throw new Refusal(
+            `it cannot adopt interface ${veth.interfaceName}: on a network with IPv6 that is not supported yet. ` +
+                "Leave adopt out, and the endpoint has an interface of its own.",
+        );
+    }
     if (more.length > 0) {
         const names = found.map(({ interfaceName, ipv4Address }) => `${interfaceName} (${ipv4Address})`).join(", ");
         throw new Refusal(`several interfaces match: ${names}. Give ipv4Address or interfaceName of the one to adopt.`);

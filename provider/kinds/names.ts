@@ -107,7 +107,8 @@ function networksOf(sandbox: SandboxObject, world: World): NetworkObject[] {
 /** The host's own addresses on a network, IPv4 first; none on a bridge of others that the host itself is not on. */
 function hostAddressesOf(network: NetworkObject): string[] {
     const { bridge } = network;
-    if (bridge?.isManaged === false) return bridge.address === undefined ? [] : [bridge.address.replace(/\/.*/, "")];
+    if (bridge?.isManaged === false)
+        return [bridge.address, bridge.ipv6Address].flatMap((address) => address?.replace(/\/.*/, "") ?? []);
     return halvesOf(network).map(({ gateway }) => gateway);
 }
 

@@ -102,7 +102,8 @@ function refuseGateway(half: Half): void {
 /** What of others the network is on. */
 interface Place {
     readonly bridge: ForeignBridge | undefined;
-    readonly gateway: string | undefined;
+    /** By family. */
+    readonly gateways: Readonly<Record<number, string>>;
     readonly mtuBytes: number;
 }
 
@@ -127,7 +128,7 @@ function chooseHalf(
             : () => sameNumber(ipv4.gateway, ipv4.subnet, automaticRange(range));
     refuseSubnet({ family, gateway: "", ...range });
     if (ipv4 !== undefined) refuseSmaller(range, ipv4);
-    const gateway = wanted.gateway ?? (family === 4 ? place.gateway : undefined) ?? kept ?? follows();
+    const gateway = wanted.gateway ?? place.gateways[family] ?? kept ?? follows();
     const half: Half = { family, gateway, ...range };
     if (ipRange !== undefined && !contains(parseRange(subnet), parseRange(ipRange)))
         throw new Refusal(`ipRange ${ipRange} is outside subnet ${subnet}. Choose one inside.`);
@@ -192,11 +193,11 @@ function refuseIpv6(raw: Record<string, unknown>): void {
 }
 
 /** @throws Refusal where a network cannot have IPv6 */
-function refuseWithoutIpv6({ bridge, mtuBytes }: Place, { world, facts, key }: Context): void {
+function refuseWithoutIpv6({ bridge, mtuBytes }: Place, { previous, world, facts, key }: Context): void {
     if (facts.ipv6 === undefined) throw new Refusal(`${describeIpv6Off(facts)}, or leave IPv6 out.`);
-    if (bridge !== undefined) {
+    if (bridge !== undefined && previous !== undefined && previous.ipv6 === undefined) {
         throw new Refusal(
-            `IPv6 on bridge ${bridge.interfaceName} of others is not supported yet. Leave IPv6 out, or use a network of its own.`,
+            `bridge ${bridge.interfaceName} is of others: give its subnet of IPv6 beside that of IPv4, which makes the network anew, or leave IPv6 out.`,
         );
     }
     if (mtuBytes < 1280)

@@ -11,7 +11,6 @@ import { type DnsSettings, type ExtraHosts, interfaceOf, type NetworkObject } fr
 import type { RefValue } from "../model/reference.js";
 import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
-import { chooseSubnet } from "./address-pools.js";
 import { warnOfFirewalls } from "./cooperation.js";
 import { dns, extraHosts } from "./dns-arguments.js";
 import { findBridge, foreignBridgeItems, ipv4Sysctls, surveyBridge } from "./foreign-bridge.js";
@@ -106,18 +105,9 @@ const schema = shape({
         },
     )
     .superRefine(refuseIpv4)
-    .refine(
-        ({ existing, ipv4, ipv6, subnet }) =>
-            existing !== true || !(ipv6 === true || ipv4 === false || Array.isArray(subnet)),
-        {
-            path: ["existing"],
-            message: "leaves IPv6 to others; give the IPv4 subnet alone",
-        },
-    )
-    .refine(({ ipv4, interfaceName, adopt }) => ipv4 !== false || !(interfaceName && adopt), {
-        path: ["ipv4"],
-        message:
-            "is false, and on bridges of others only IPv4 is supported yet. Leave it out, or use a network of its own",
+    .refine(({ existing, ipv6, subnet }) => existing !== true || ipv6 !== true || listGiven(subnet, 6).length > 0, {
+        path: ["ipv6"],
+        message: "needs a subnet of IPv6 in subnet: that of the bridge that is there",
     })
     .refine(
         ({ existing, internal, isolateEndpoints, hostAccess, defaultPolicy, directAccess }) =>
@@ -170,11 +160,9 @@ interface NetworkInputs {
     readonly labels: Record<string, string>;
 }
 
-/** The inputs with those of IPv4 alone, for a bridge of others. */
-const ofIpv4 = (raw: Record<string, unknown>, subnet?: string) => {
-    const wanted = wantedHalf(raw, 4);
-    return { ...raw, ...wanted, subnet: subnet ?? wanted.subnet };
-};
+/** What the inputs say of the families that the network is to have, IPv4's first. */
+const wantedHalves = (raw: Record<string, unknown>) =>
+    ([4, 6] as const).filter((family) => isWanted(raw, family)).map((family) => wantedHalf(raw, family));
 
 /** The largest packet that leaves over the default route unfragmented. */
 function uplinkMtu(facts: HostFacts): number {
@@ -188,6 +176,9 @@ export function effectiveMtu(network: NetworkObject, world: World): number {
 
 /** The bridge's MAC address follows from the gateway's. */
 const macOfBridge = (network: NetworkObject) => macOf(firstHalf(network).gateway);
+
+const linkLocalOfBridge = (network: NetworkObject) =>
+    network.bridge?.linkLocal?.address.replace(/\/.*/, "") ?? linkLocalOf(macOfBridge(network));
 
 /** The sets of the base ruleset that know a network by its interface and addresses. */
 function memberships(network: NetworkObject): Item[] {
@@ -205,7 +196,7 @@ function memberships(network: NetworkObject): Item[] {
             return [
                 ofFamily("subnets", name, subnet),
                 ofFamily("gateways", name, gateway),
-                ...(family === 6 ? [ofFamily("gateways", name, linkLocalOf(macOfBridge(network)))] : []),
+                ...(family === 6 ? [ofFamily("gateways", name, linkLocalOfBridge(network))] : []),
                 ofFamily("gateway_addresses", gateway),
                 ...(network.defaultPolicy === "deny" ? [ofFamily("denied_subnets", subnet)] : []),
                 ...(network.masquerade && !network.internal ? [ofFamily("masqueraded", subnet)] : []),
@@ -245,9 +236,7 @@ export const network: ObjectKind<NetworkObject> = {
     build(raw, context) {
         const { previous } = context;
         const inputs = raw as unknown as NetworkInputs;
-        const subnet = () => wantedHalf(raw, 4).subnet ?? chooseSubnet(raw, 4, context);
-        const isNew = previous === undefined && isWanted(raw, 4);
-        const found = isNew ? findBridge(ofIpv4(raw, subnet()), context) : undefined;
+        const found = previous === undefined ? findBridge(raw, wantedHalves(raw), context) : undefined;
         const bridge = found?.bridge ?? previous?.bridge;
         if (
             previous !== undefined &&
@@ -259,7 +248,7 @@ export const network: ObjectKind<NetworkObject> = {
             );
         const ofOthers = found?.mtuBytes ?? (previous?.bridge === undefined ? undefined : previous.mtuBytes);
         const mtuBytes = inputs.mtu ?? ofOthers ?? uplinkMtu(context.facts);
-        const halves = chooseHalves(raw, { bridge, gateway: found?.gateway, mtuBytes }, context);
+        const halves = chooseHalves(raw, { bridge, gateways: found?.gateways ?? {}, mtuBytes }, context);
         const dns = chooseDns(raw["dns"] as DnsSettings | undefined, bridge, context);
         if (dns?.mode === "server" && previous?.dns?.mode !== "server") refuseWithoutServer(context.facts);
         return defined({
@@ -294,12 +283,11 @@ export const network: ObjectKind<NetworkObject> = {
         return world.all("network").filter((other) => firstHalf(other).subnet === subnet);
     },
 
-    survey: (inputs, _world, facts) => (isWanted(inputs, 4) ? surveyBridge(ofIpv4(inputs), facts) : []),
+    survey: (inputs, _world, facts) => surveyBridge(inputs, wantedHalves(inputs), facts),
 
     items(object, world) {
         if (object.bridge !== undefined) {
-            const half = firstHalf(object);
-            const items = foreignBridgeItems(object.bridge, withPrefixOf(half, half.gateway));
+            const items = foreignBridgeItems(object, object.bridge);
             return object.bridge.isManaged ? [...items, ...memberships(object), ...ownSubnets(object, world)] : items;
         }
         return [

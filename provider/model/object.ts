@@ -23,8 +23,11 @@ export interface ForeignBridge {
     readonly interfaceName: string;
     /** It is a network like any other from now on; without, its traffic stays the business of others. */
     readonly isManaged: boolean;
-    /** The gateway's address was on it, with prefix length. */
+    /** The gateway's address of IPv4 was on it, with prefix length; that of IPv6. */
     readonly address?: string;
+    readonly ipv6Address?: string;
+    /** That of a managed one on a network with IPv6, and whether it had none. */
+    readonly linkLocal?: { readonly address: string; readonly isOurs?: true };
     /** What was switched before: keys below /proc/sys, and options of the bridge. */
     readonly oldSysctls: Readonly<Record<string, string>>;
     readonly oldOptions: Readonly<Record<string, number>>;

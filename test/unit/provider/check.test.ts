@@ -358,13 +358,8 @@ test.each([
     ],
     [
         "network",
-        { subnet: "fd00::/64", ipv4: false, existing: true, interfaceName: "br0" },
-        "existing: leaves IPv6 to others; give the IPv4 subnet alone (got true).",
-    ],
-    [
-        "network",
-        { subnet: "fd00::/64", ipv4: false, adopt: true, interfaceName: "br0" },
-        "ipv4: is false, and on bridges of others only IPv4 is supported yet. Leave it out, or use a network of its own (got false).",
+        { subnet: "172.20.0.0/24", ipv6: true, existing: true, interfaceName: "br0" },
+        "ipv6: needs a subnet of IPv6 in subnet: that of the bridge that is there (got true).",
     ],
     [
         "network",
