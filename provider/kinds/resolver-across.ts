@@ -38,7 +38,19 @@ const nobody = resolverItem(
     [4],
 );
 
+/** The same for all sandboxes on the same networks, so it is worked out once for a world. */
+const acrossByWorld = new WeakMap<World, Map<string, Across>>();
+
 export function resolversAcross(networks: readonly NetworkObject[], world: World): Across {
+    const known = acrossByWorld.get(world) ?? new Map<string, Across>();
+    acrossByWorld.set(world, known);
+    const keys = networks.map(({ key }) => key).join(" ");
+    const across = known.get(keys) ?? chooseAcross(networks, world);
+    known.set(keys, across);
+    return across;
+}
+
+function chooseAcross(networks: readonly NetworkObject[], world: World): Across {
     const segments = networks.filter((network) => askedOn(network, world).length > 0);
     if (segments.length === 0) return { options: [], domains: [], resolvers: [] };
     const gateways = [...new Set(segments.flatMap((network) => askedOn(network, world)))].sort();
