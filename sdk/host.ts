@@ -39,7 +39,7 @@ export interface HostArgs extends CommonArgs {
     /**
      * Makes the exceptions that firewalls of others (Docker, ufw, firewalld, nft, iptables) need to let the traffic of this
      * Host's networks pass, with the first of them, and takes them back with the last. Only where one drops it, only for our
-     * bridges and the tunnels' ports. A firewall that cannot be written to is an error with the command to type. In place.
+     * bridges, for what sandboxes ask for names, and for the tunnels' ports. A firewall that cannot be written to is an error with the command to type. In place.
      * See docs/firewalls.md. @default false
      */
     cooperate?: pulumi.Input<boolean>;

@@ -65,6 +65,9 @@ export function parseIpv6Facts(
     const advertised = routes.flatMap(({ dev = "", gateway = "", protocol }) =>
         protocol === "ra" && isIpv6(gateway) && switches.get(`${dev}/accept_ra`) === "1" ? [dev] : [],
     );
+    const ways = new Set(
+        known.flatMap(({ destination, interfaceName }) => (destination.text === "::/0" ? interfaceName : [])),
+    );
     return {
         subnets: [
             ...addresses.map(({ interfaceName, local, prefixlen }) => around(interfaceName, local, prefixlen)),
@@ -80,7 +83,10 @@ export function parseIpv6Facts(
         })),
         isRouter: switches.get("all/forwarding") === "1",
         advertised: [...new Set(advertised)],
-        uplinks: foreign.flatMap(({ ifname = "", linkinfo }) => (linkinfo?.info_kind === "bridge" ? [] : [ifname])),
+        // On other bridges are containers and machines of others, which begin connections.
+        uplinks: foreign.flatMap(({ ifname = "", linkinfo }) =>
+            linkinfo?.info_kind === "bridge" && !ways.has(ifname) ? [] : [ifname],
+        ),
         // The id itself is confidential (machine-id(5)); 40 bits that depend on all of it, as RFC 4193 wants them.
         localPrefix: `${createHash("sha256")
             .update(`linuxnet ${machineId}`)

@@ -33,33 +33,31 @@ export function updateBase(base: BaseObject, world: World, facts: HostFacts): Ba
     const becameRouter = facts.isRouter && base.wasRouter !== true;
     const isIpv6 = hasIpv6(world);
     const hasWireguard = world.all("overlay-tunnel").some(({ wireguard }) => wireguard !== undefined);
-    const bridges = openedBridges(base, facts);
-    const known = base.exceptions ?? [];
-    const exceptions = exceptionsFor(world, facts.otherFirewalls, known);
+    const openedIpv6 = isIpv6 ? (base.openedIpv6 ?? openIpv6(facts)) : undefined;
+    // One that is away for a moment (ifreload) comes back.
+    const known = [...(base.openedBridges ?? []), ...facts.bridges];
+    const opened = new Set([...base.openedUplinks, ...(openedIpv6?.uplinks ?? [])]);
+    const bridges = [...opened].filter((name) => known.includes(name));
+    const oldExceptions = base.exceptions ?? [];
+    const exceptions = exceptionsFor(world, facts.otherFirewalls, oldExceptions);
     const isSame =
         versionOf(base) >= restoreVersion &&
         becameRouter === (base.becameRouter ?? false) &&
         isIpv6 === (base.openedIpv6 !== undefined) &&
         hasWireguard === (base.sentRedirects !== undefined) &&
-        bridges.length === (base.openedBridges?.length ?? 0) &&
-        isEqual(exceptions, known);
+        isEqual(bridges, base.openedBridges ?? []) &&
+        isEqual(exceptions, oldExceptions);
     if (isSame) return base;
-    const { becameRouter: _, openedIpv6, sentRedirects, exceptions: __, ...rest } = base;
+    const { becameRouter: _, openedIpv6: __, openedBridges: ___, sentRedirects, exceptions: ____, ...rest } = base;
     return {
         ...rest,
         ...(becameRouter ? { becameRouter } : {}),
-        ...(isIpv6 ? { openedIpv6: openedIpv6 ?? openIpv6(facts) } : {}),
+        ...(openedIpv6 === undefined ? {} : { openedIpv6 }),
         ...(hasWireguard ? { sentRedirects: sentRedirects ?? facts.sendsRedirects ?? false } : {}),
         ...(bridges.length > 0 ? { openedBridges: bridges } : {}),
         ...(exceptions.length > 0 ? { exceptions } : {}),
         restoreVersion: Math.max(versionOf(base), restoreVersion),
     };
-}
-
-/** One that is away for a moment (ifreload) comes back. */
-function openedBridges(base: BaseObject, { bridges }: HostFacts): string[] {
-    const known = base.openedBridges ?? [];
-    return base.openedUplinks.filter((name) => known.includes(name) || bridges.includes(name));
 }
 
 /**

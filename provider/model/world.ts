@@ -95,7 +95,7 @@ export interface Ipv6Facts {
     readonly isRouter: boolean;
     /** Interfaces with a route that came by router advertisement, read by the kernel. */
     readonly advertised: readonly string[];
-    /** Interfaces of others that are no bridges. */
+    /** Interfaces of others that are no bridges, and bridges with a default route. */
     readonly uplinks: readonly string[];
     /** The host's own prefix for networks without a subnet (RFC 4193), a /48. */
     readonly localPrefix: string;

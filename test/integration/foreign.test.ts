@@ -295,13 +295,16 @@ test("foreign bridge: its ports send each other what they like where bridges are
     await bed.host.exec(`${bridge}; ${plug("vm1", "br-app", 11)}; ${plug("vm2", "br-app", 12)}
         ip netns add far; ip link add veth-far type veth peer name eth0 netns far; ip link set veth-far up
         ip address add 10.9.0.1/24 dev veth-far; ip -n far address add 10.9.0.2/24 dev eth0; ip -n far link set eth0 up
-        ip -n far route add default via 10.9.0.1; ip -n vm1 route add default via 10.5.0.1`);
+        ip -n far route add default via 10.9.0.1; ip -n vm1 route add default via 10.5.0.1
+        ip address add fd00:5::1/64 dev br-app nodad; ip -6 route add default via fd00:5::fe dev br-app metric 4096
+        ip address add fd00:9::1/64 dev veth-far nodad; ip -n far address add fd00:9::2/64 dev eth0 nodad
+        ip -n far -6 route add default via fd00:9::1; ip -n vm1 -6 route add default via fd00:5::1`);
     await reconnect();
     const remove = "for n in vm1 vm2 far; do ip netns del $n; done; ip link del br-app";
     await using _others = { [Symbol.asyncDispose]: async () => void (await bed.host.exec(remove)) };
     const at = (sandbox: string) => ({ machine: bed.host, sandbox });
     await using _vm2 = await serve(at("vm2"), "vm2", "tcp:80", "udp:80", "tcp6:80");
-    await using _far = await serve(at("far"), "far", "tcp:80");
+    await using _far = await serve(at("far"), "far", "tcp:80", "tcp6:80");
     await using stack = await openStack(bed.host);
     await stack.network("front", { subnet: "172.20.0.0/24", ipv6: true });
     const questions = {
@@ -311,6 +314,7 @@ test("foreign bridge: its ports send each other what they like where bridges are
         "tcp [fd00:5::12]:80": "vm2 to fd00:5::11",
         "icmp fd00:5::12": "reply",
         "tcp 10.9.0.2:80": "nothing",
+        "tcp [fd00:9::2]:80": "nothing",
     };
     expect(await answersTo(at("vm1"), questions)).toEqual(questions);
     expect(await stack.host.refresh()).toEqual([]);
