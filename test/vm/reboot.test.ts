@@ -33,11 +33,19 @@ const showUnit = async (host: LabHost) =>
 
 const succeeded = "Result=success\nActiveState=active\nSubState=exited\nUnitFileState=enabled";
 
+/** What a service sees as /etc in a sandbox, as docs/names.md shows it. */
+const namesIn = (namespace: string) => {
+    const files = namespace.replace("/run/netns/", "/etc/netns/");
+    return `BindReadOnlyPaths=${files}/resolv.conf:/etc/resolv.conf ${files}/hosts:/etc/hosts`;
+};
+
 /** A service of a user in a sandbox, as docs/host.md shows it. */
 const serviceIn = (namespace: string) => `[Unit]
 After=linuxnet-restore.service
 [Service]
 NetworkNamespacePath=${namespace}
+${namesIn(namespace)}
+ExecStartPre=/usr/bin/getent ahosts db
 ExecStart=/usr/bin/env nc -lk -p 80
 [Install]
 WantedBy=multi-user.target
