@@ -5,7 +5,7 @@ import { type Place, run } from "./traffic.js";
 export async function dig(place: Place, ...questions: string[]): Promise<Record<string, string>> {
     const script = `for q in "$@"; do
         # Without a cookie, as libraries ask: see docs/names.md.
-        out=$(dig +nocookie +tries=1 +time=3 +noall +comments +answer $q 2>&1)
+        out=$(dig +nocookie +tries=1 +time=5 +noall +comments +answer $q 2>&1)
         got=$(printf '%s\\n' "$out" | awk '$4 ~ /^(A|AAAA|PTR)$/ { print $5 }' | sort | tr '\\n' ' ')
         [ -n "$got" ] || got=$(printf '%s\\n' "$out" | grep -o 'status: [A-Z]*' | head -1 | cut -d' ' -f2)
         echo "\${got:-nobody}"
