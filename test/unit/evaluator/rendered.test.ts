@@ -44,7 +44,7 @@ function roll(seed: number) {
     return { world, packets, declared };
 }
 
-test("evaluator: agrees with the rendered rules on every packet of every layout", () => {
+test("evaluator: agrees with the rendered rules on every packet of every layout", { timeout: 300_000 }, () => {
     fc.assert(
         fc.property(fc.nat(), (seed) => {
             const { world, packets, declared } = roll(seed);
