@@ -13,8 +13,10 @@ export interface OverlayNetworkArgs extends Pick<CommonArgs, "labels"> {
      * Hosts are added and removed in place, in any order; no address of the others moves.
      */
     hosts: readonly Host[] | Readonly<Record<string, Host>>;
-    /** The addresses of the whole segment, as CIDR; an array for both families. Replaces. */
+    /** The addresses of the whole segment, as CIDR; an array for both families, IPv6 alone with `ipv4: false`. Replaces. */
     subnet: Many<string>;
+    /** With false the segment has IPv6 alone, and no encryption yet. Replaces. @default true */
+    ipv4?: pulumi.Input<boolean>;
     /**
      * Prefix length of each host's range, in bits; an array in the order of `subnet`. In place.
      * @default 24 for IPv4, 64 for IPv6

@@ -237,9 +237,10 @@ export const overlayTunnel: ObjectKind<OverlayTunnelObject> = {
                 `network "${network.name}" is on bridge ${network.bridge.interfaceName} of others. A tunnel needs a network with a bridge of its own.`,
             );
         }
-        if (halfOf(network, 4) === undefined) {
+        const { encryption = "none" } = inputs;
+        if (halfOf(network, 4) === undefined && encryption !== "none") {
             throw new Refusal(
-                `network "${network.name}" has no IPv4, which segments over several hosts need yet. Leave ipv4: false out there.`,
+                `network "${network.name}" has no IPv4, which segments with encryption need yet. Leave ipv4: false out there, or encryption here.`,
             );
         }
         const local = chooseLocal(inputs, context);

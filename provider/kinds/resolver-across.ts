@@ -1,8 +1,8 @@
 import type { Item } from "../kernel/item.js";
 import type { ResolverItem } from "../kernel/resolver.js";
-import { halvesOf } from "../model/half.js";
-import { isIpv6 } from "../model/ipv6.js";
+import { firstHalf, halvesOf, twinOf } from "../model/half.js";
 import type { NetworkObject, OverlayTunnelObject } from "../model/object.js";
+import { familyOf } from "../model/range.js";
 import type { World } from "../model/world.js";
 import { domainOf } from "./names.js";
 import { resolverItem } from "./resolver-item.js";
@@ -28,8 +28,11 @@ function askedOn(network: NetworkObject, world: World): string[] {
     const gateways = world
         .tunnelsOf(network.key)
         .flatMap(({ peers }) => peers.flatMap((peer) => gatewaysOf(peer, network)));
-    return gateways.filter((gateway) => !isIpv6(gateway));
+    return gateways.filter((gateway) => familyOf(gateway) === familyAcross(network));
 }
+
+/** By which hosts of a segment ask each other: IPv4, where it has that. */
+const familyAcross = (network: NetworkObject): 4 | 6 => firstHalf(network).family;
 
 /** No name is known to it, whatever type is asked for: "0.0.0.0" becomes NXDOMAIN, and other types have no data. */
 const nobody = resolverItem(
@@ -91,14 +94,15 @@ function chooseAcross(networks: readonly NetworkObject[], world: World): Across 
 export function answersAcross(tunnel: OverlayTunnelObject, network: NetworkObject, world: World): Item[] {
     const gateways = askedOn(network, world);
     if (network.dns?.mode !== "server" || gateways.length === 0) return [];
-    const resolver = resolverItem([network.key], ["no-resolv", "cache-size=0", "server=255.255.255.255"], [4]);
+    const family = familyAcross(network);
+    const resolver = resolverItem([network.key], ["no-resolv", "cache-size=0", "server=255.255.255.255"], [family]);
     const [address = ""] = resolver.addresses;
     const value = [address, resolver.port];
     return [
         resolver,
         ...gateways.map((gateway): Item => {
             const key = [tunnel.key, gateway];
-            return { type: "element", family: "inet", set: "resolvers", key, value };
+            return { type: "element", family: "inet", set: twinOf("resolvers", family), key, value };
         }),
     ];
 }

@@ -40,10 +40,9 @@ export function many<S extends z.ZodType>(schema: S): z.ZodType<z.output<S>[]> {
 export type PerFamily = string | readonly [string, string];
 
 const twoFamilies = "one value for IPv4 is expected, or one for IPv4 and one for IPv6";
-const noIpv6Alone = "IPv6 alone is not supported yet; give a list of one for IPv4 and one for IPv6";
 
-/** One of each family. @param alone what a single value may be of */
-export function perFamily(schema: z.ZodType<string>, alone: "IPv4" | "either" = "IPv4"): z.ZodType<PerFamily> {
+/** One of either family, or one of each. */
+export function perFamily(schema: z.ZodType<string>): z.ZodType<PerFamily> {
     const parse = (given: unknown, context: z.core.$RefinementCtx) => {
         const refuse = (message: string) => {
             context.issues.push({ code: "custom", message, input: given });
@@ -60,7 +59,7 @@ export function perFamily(schema: z.ZodType<string>, alone: "IPv4" | "either" = 
         const [first, second] = values.includes(unknown) ? values : values.sort((a, b) => familyOf(a) - familyOf(b));
         if (first === undefined || values.length > 2) return refuse(twoFamilies);
         if (first === unknown || second === unknown) return second === undefined ? first : [first, second];
-        if (second === undefined) return isIpv6(first) && alone === "IPv4" ? refuse(noIpv6Alone) : first;
+        if (second === undefined) return first;
         return familyOf(first) < familyOf(second) ? [first, second] : refuse(twoFamilies);
     };
     return z.unknown().transform(parse) as never;

@@ -67,3 +67,19 @@ test("overlay network: a host that is down is named, the others are applied, and
     expect((await stack.update()).changes).toMatchObject({ update: 1 });
     expect(await vnis()).toEqual([43, 43, 43]);
 });
+
+test("overlay network: of IPv6 alone, whose endpoints reach each other by name", async () => {
+    await using lab = await createLab({ hosts: 2 });
+    const program = () => {
+        const made = lab.hosts.map(({ connection }, i) => new Host(`h${i}`, { connection }));
+        const mesh = new OverlayNetwork("mesh", { hosts: made, ipv4: false, subnet: "FD00:64::/48", vni: 64 });
+        const apps = made.map((host, i) => new Sandbox(`app-${i}`, { host }).connect(mesh));
+        return { addresses: apps.map(({ address }) => address) };
+    };
+    await using stack = await lab.up(program);
+    expect(stack.outputs.addresses).toEqual(["fd00:64::2", "fd00:64:0:1::"]);
+    const asked = "getent ahostsv6 app-1 | head -n1; ping -6 -c1 -W5 app-1 >/dev/null && echo reply";
+    const { stdout } = await lab.hosts[0].exec(asked, { sandbox: "app-0" });
+    expect(stdout.split("\n")).toEqual([expect.stringMatching(/^fd00:64:0:1:: /), "reply"]);
+    expect((await stack.preview()).changes).toEqual({ same: 13 });
+});
