@@ -46,7 +46,10 @@ export const ledToResolvers = [
 ] as const;
 
 /** Questions for names, to the other hosts of a segment. */
-export const toPeersResolvers = "oifname . ip daddr @peer_gateways meta l4proto { tcp, udp } th dport 53 accept";
+export const toPeersResolvers = [
+    "meta l4proto { tcp, udp } th dport 53 oifname . ip daddr @peer_gateways accept",
+    "meta l4proto { tcp, udp } th dport 53 oifname . ip6 daddr @peer_gateways6 accept",
+] as const;
 
 const neighbourDiscovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }";
 
@@ -129,7 +132,7 @@ const inet: BaseTable = {
             hook: "type filter hook prerouting priority -310",
             rules: [
                 // Where Docker's programs look for their resolver: sent on below, or dropped at the input hook.
-                "iifname @networks ip daddr 127.0.0.11 ip saddr != 127.0.0.0/8 th dport 53 accept",
+                "ip daddr 127.0.0.11 iifname @networks ip saddr != 127.0.0.0/8 th dport 53 accept",
                 'iifname != "lo" ip daddr 127.0.0.0/8 drop',
                 'iifname != "lo" ip saddr 127.0.0.0/8 drop',
             ],
@@ -309,7 +312,7 @@ const inet: BaseTable = {
                 "udp dport @tunnel_ports ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
                 "ct state established,related accept",
                 `${neighbourDiscovery} accept`,
-                toPeersResolvers,
+                ...toPeersResolvers,
                 "oifname @no_host_access ct status & dnat == 0 drop",
                 "ip daddr vmap @ingress_from_host",
                 "ip6 daddr vmap @ingress_from_host6",

@@ -44,7 +44,7 @@ const directions = {
             "ip daddr . udp dport @tunnel_peers accept",
             "ip6 daddr . udp dport @tunnel_peers6 accept",
             "udp sport @wireguard_ports accept",
-            toPeersResolvers,
+            ...toPeersResolvers,
             esp,
         ],
     },

@@ -68,6 +68,12 @@ test("a segment of IPv6 alone over two hosts: endpoints, ports, policies and hos
     const ping = (bytes: number) =>
         `ping -6 -c1 -W2 -M do -s ${bytes} ${b.web.address} >/dev/null 2>&1 && echo fits || echo large`;
     expect(await run(a.web.place, `${ping(size)}; ${ping(size + 1)}`)).toBe("fits\nlarge");
+    // Hosts ask each other for names, open to their sandboxes or not.
+    const far = await b.stack.join("far", b.net);
+    const ask = () => run(a.db.place, `dig +nocookie +short @${gateways[0]} far AAAA`);
+    expect(await ask()).toBe(far.address);
+    for (const { net } of [a, b]) await net.update({ hostAccess: false });
+    expect(await ask()).toBe(far.address);
     await b.stack.firewallPolicy("web", {
         target: b.web.endpoint,
         ingress: [{ action: "allow", from: `${a.db.address}/128`, ports: [80] }],
