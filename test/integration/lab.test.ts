@@ -405,7 +405,7 @@ test("lab: driver vm says what is missing and how to install it, before anything
     expect(await withoutParts(hideQemu, make)).toMatch(
         /needs tools .*qemu-system-x86_64 \(.* To install: apt-get install .*\bqemu-system-x86\b/,
     );
-    const gather = `require("./lab/vm-parts.js").gatherVmParts({}).catch((error) => console.log(error.message))`;
+    const gather = `require("./lab/vm-parts.js").gatherVmParts({}, {}).catch((error) => console.log(error.message))`;
     expect(await withoutParts("mount -t tmpfs tmpfs /boot", gather)).toMatch(
         /^driver "vm" needs a kernel with 9p in \/boot .* To install: apt-get install .* linux-image-amd64$/,
     );

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { answered, askMeanwhile, dig } from "./look-ups.js";
+import { answeredSoon, askMeanwhile, dig } from "./look-ups.js";
 import { type End, laySegment } from "./segment.js";
 import { layTestBed } from "./test-bed.js";
 import { run } from "./traffic.js";
@@ -49,7 +49,7 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
     const [db, api] = [addressOf(b, "db"), addressOf(c, "api")];
     const db6 = b.joined["db"]?.endpoint.outs.ipv6Address ?? "";
     await using questions = await watchQuestions(a);
-    await answered(web, {
+    await answeredSoon(web, {
         "@127.0.0.11 db": db,
         "@10.90.1.1 api": api,
         "@127.0.0.11 db.mesh": db,
@@ -83,13 +83,13 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
 
     // They come and go with their endpoints, of whom the other hosts are not told.
     const extra = await b.stack.join("extra", b.network, { aliases: ["reader", "web"] });
-    await answered(placeOf(c, "api"), { "@127.0.0.11 extra": extra.address, "@127.0.0.11 reader": extra.address });
+    await answeredSoon(placeOf(c, "api"), { "@127.0.0.11 extra": extra.address, "@127.0.0.11 reader": extra.address });
     // What several hosts have under one name is what the own host has, and there all of it.
     const twin = await b.stack.join("twin", b.network, { aliases: ["reader"] });
     const both = [extra.address, twin.address].sort().join(" ");
-    await answered(web, { "@127.0.0.11 web": addressOf(a, "web"), "@127.0.0.11 reader": both });
+    await answeredSoon(web, { "@127.0.0.11 web": addressOf(a, "web"), "@127.0.0.11 reader": both });
     await extra.endpoint.delete();
-    await answered(web, { "@127.0.0.11 extra": "NXDOMAIN", "@127.0.0.11 reader": twin.address });
+    await answeredSoon(web, { "@127.0.0.11 extra": "NXDOMAIN", "@127.0.0.11 reader": twin.address });
 
     // Long answers are too long for a datagram.
     const crowd = await Promise.all(
@@ -99,7 +99,7 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
     expect((await dig(web, "@127.0.0.11 crowd"))["@127.0.0.11 crowd"]?.split(" ").sort()).toEqual(all);
 
     // Only hosts of the segment are answered, and on another segment and another network of a host nothing is seen of this one.
-    await answered(placeOf(b, "db"), { "@10.90.1.1 web": "nobody" });
+    await answeredSoon(placeOf(b, "db"), { "@10.90.1.1 web": "nobody" });
     const others = await laySegment(bed.hosts.slice(0, 2), [["near"], ["far"]], {
         prefix: "10.91",
         name: "other",
@@ -108,9 +108,9 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
     });
     const [near] = others as [End, End];
     const alone = await a.stack.join("alone", await a.stack.network("plain", { subnet: "172.20.0.0/24" }));
-    await answered(alone.place, { "@127.0.0.11 db": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
-    await answered(web, { "@127.0.0.11 far": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
-    await answered(placeOf(near, "near"), {
+    await answeredSoon(alone.place, { "@127.0.0.11 db": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
+    await answeredSoon(web, { "@127.0.0.11 far": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
+    await answeredSoon(placeOf(near, "near"), {
         "@127.0.0.11 far": addressOf(others[1] as End, "far"),
         "@127.0.0.11 far.other": addressOf(others[1] as End, "far"),
         "@127.0.0.11 far AAAA": "NOERROR",
@@ -137,7 +137,7 @@ test("names across hosts: closed networks, policies and closed hosts keep no nam
     const ssh = { action: "allow", protocol: "tcp", ports: [22] };
     for (const { stack } of ends)
         await stack.firewallPolicy("closed", { target: stack.host, ingress: [ssh], egress: [] });
-    await answered(placeOf(a, "web"), {
+    await answeredSoon(placeOf(a, "web"), {
         "@127.0.0.11 db": db?.address ?? "",
         "@10.92.1.1 +tcp db": db?.address ?? "",
         "@127.0.0.11 nobody": "NXDOMAIN",
@@ -159,19 +159,19 @@ test("names across hosts: hosts come and go without a look-up lost, and one that
     });
     const web = placeOf(a, "web");
     const [db, api] = [b.joined["db"]?.address ?? "", c.joined["api"]?.address ?? ""];
-    await answered(web, { "@127.0.0.11 db": "NXDOMAIN" });
+    await answeredSoon(web, { "@127.0.0.11 db": "NXDOMAIN" });
     await a.tunnel.update({ peers: [peer(b)] });
     await b.tunnel.update({ peers: [peer(a)] });
-    await answered(web, { "@127.0.0.11 db": db, "@127.0.0.11 api": "NXDOMAIN" });
+    await answeredSoon(web, { "@127.0.0.11 db": db, "@127.0.0.11 api": "NXDOMAIN" });
     const { asked, wrong } = await askMeanwhile(web, "127.0.0.11", "db", async () => {
         await c.tunnel.update({ peers: [peer(a), peer(b)] });
         await a.tunnel.update({ peers: [peer(b), peer(c)] });
         await b.tunnel.update({ peers: [peer(a), peer(c)] });
-        await answered(web, { "@127.0.0.11 api": api });
+        await answeredSoon(web, { "@127.0.0.11 api": api });
         await a.tunnel.update({ peers: [peer(b)] });
-        await answered(web, { "@127.0.0.11 api": "NXDOMAIN" });
+        await answeredSoon(web, { "@127.0.0.11 api": "NXDOMAIN" });
         await a.tunnel.update({ peers: [peer(b), peer(c)] });
-        await answered(web, { "@127.0.0.11 api": api });
+        await answeredSoon(web, { "@127.0.0.11 api": api });
     });
     expect(asked).toBeGreaterThan(50);
     expect(wrong).toEqual({});
@@ -180,7 +180,7 @@ test("names across hosts: hosts come and go without a look-up lost, and one that
         stdin: "table inet down {\n chain in {\n type filter hook input priority -1; policy accept;\n udp dport 4789 drop\n }\n}\n",
     });
     const down = await askMeanwhile(web, "127.0.0.11", "db.mesh", async () => {
-        await answered(web, {
+        await answeredSoon(web, {
             "@127.0.0.11 db": db,
             "@127.0.0.11 db AAAA": "NOERROR",
             "@127.0.0.11 +tcp db": db,
@@ -190,11 +190,11 @@ test("names across hosts: hosts come and go without a look-up lost, and one that
     });
     expect(down.wrong).toEqual({});
     await c.machine.exec("nft delete table inet down");
-    await answered(web, { "@127.0.0.11 api": api });
+    await answeredSoon(web, { "@127.0.0.11 api": api });
 
     // What is killed comes back, and what memory has lost.
     await a.machine.exec("kill -9 $(cat /run/linuxnet-dns/views/*/pid)");
-    await expect.poll(() => dig(web, "@127.0.0.11 db"), { timeout: 20_000 }).toEqual({ "@127.0.0.11 db": db });
+    await answeredSoon(web, { "@127.0.0.11 db": db });
     await destroy(ends);
     expect((await run({ machine: a.machine }, "ls /run")).includes("linuxnet-dns")).toBe(false);
 });
