@@ -62,6 +62,8 @@ function byText(left: unknown, right: unknown): number {
 }
 
 const snapshotScript = `section() { printf '\\n=== %s\\n' "$1"; }
+# The route of an address of IPv6 comes when nobody else was found to have it, after two seconds at most.
+i=0; while [ -n "$(ip -6 -oneline address show tentative 2>/dev/null)" ] && [ $i -lt 25 ]; do sleep 0.1; i=$((i + 1)); done
 section addr; ip -json address || exit
 section route4; ip -4 -json route show table all || exit
 section route6; if [ -e /proc/sys/net/ipv6 ]; then ip -6 -json route show table all; fi
