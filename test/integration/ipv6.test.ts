@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { createHost, snapshotHost } from "../../lab/index.js";
 import { linkLocalOf } from "../../provider/model/ipv6.js";
+import { packetsIn } from "./counters.js";
 import { type Joined, openStack, type Resource, reconnect } from "./driver.js";
 import { flowLabel, ipv6, ipv6Frame } from "./frame.js";
 import { layTestBed } from "./test-bed.js";
@@ -146,11 +147,7 @@ async function watchFrames(matches: readonly string[]) {
     await bed.host.exec(`nft 'table bridge watch { ${chain("prerouting")}\n${chain("output")}\n}'`);
     return {
         async counts(): Promise<Record<string, number>> {
-            const { nftables } = JSON.parse((await bed.host.exec("nft -j list table bridge watch")).stdout);
-            const packets: number[] = nftables.flatMap(
-                ({ rule }: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-                    (rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-            );
+            const packets = await packetsIn(bed.host, "bridge watch");
             const both = matches.map((match, i) => [match, (packets[i] ?? 0) + (packets[i + matches.length] ?? 0)]);
             return Object.fromEntries(both);
         },

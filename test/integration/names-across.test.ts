@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { answeredSoon, askMeanwhile, dig } from "./look-ups.js";
+import { packetsIn } from "./counters.js";
+import { answered, answeredSoon, askMeanwhile, dig } from "./look-ups.js";
 import { type End, laySegment } from "./segment.js";
 import { layTestBed } from "./test-bed.js";
 import { run } from "./traffic.js";
@@ -30,12 +31,8 @@ async function watchQuestions({ machine }: End) {
     await machine.exec("nft -f -", { stdin: table });
     return {
         async read() {
-            const { nftables } = JSON.parse((await machine.exec("nft -j list table netdev questions")).stdout);
-            const [within, open]: number[] = nftables.flatMap(
-                (entry: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-                    (entry.rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-            );
-            return { within: within ?? 0, open };
+            const [within = 0, open] = await packetsIn(machine, "netdev questions");
+            return { within, open };
         },
         [Symbol.asyncDispose]: async () => void (await machine.exec("nft delete table netdev questions")),
     };
@@ -89,7 +86,8 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
     const both = [extra.address, twin.address].sort().join(" ");
     await answeredSoon(web, { "@127.0.0.11 web": addressOf(a, "web"), "@127.0.0.11 reader": both });
     await extra.endpoint.delete();
-    await answeredSoon(web, { "@127.0.0.11 extra": "NXDOMAIN", "@127.0.0.11 reader": twin.address });
+    await answered(web, { "@127.0.0.11 extra": "NXDOMAIN" });
+    await answeredSoon(web, { "@127.0.0.11 reader": twin.address });
 
     // Long answers are too long for a datagram.
     const crowd = await Promise.all(
@@ -99,7 +97,7 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
     expect((await dig(web, "@127.0.0.11 crowd"))["@127.0.0.11 crowd"]?.split(" ").sort()).toEqual(all);
 
     // Only hosts of the segment are answered, and on another segment and another network of a host nothing is seen of this one.
-    await answeredSoon(placeOf(b, "db"), { "@10.90.1.1 web": "nobody" });
+    await answered(placeOf(b, "db"), { "@10.90.1.1 web": "nobody" });
     const others = await laySegment(bed.hosts.slice(0, 2), [["near"], ["far"]], {
         prefix: "10.91",
         name: "other",
@@ -108,8 +106,8 @@ test("names across hosts: found by name, alias, domain and address, over UDP and
     });
     const [near] = others as [End, End];
     const alone = await a.stack.join("alone", await a.stack.network("plain", { subnet: "172.20.0.0/24" }));
-    await answeredSoon(alone.place, { "@127.0.0.11 db": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
-    await answeredSoon(web, { "@127.0.0.11 far": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
+    await answered(alone.place, { "@127.0.0.11 db": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
+    await answered(web, { "@127.0.0.11 far": "NXDOMAIN", "@127.0.0.11 near": "NXDOMAIN" });
     await answeredSoon(placeOf(near, "near"), {
         "@127.0.0.11 far": addressOf(others[1] as End, "far"),
         "@127.0.0.11 far.other": addressOf(others[1] as End, "far"),
@@ -159,7 +157,7 @@ test("names across hosts: hosts come and go without a look-up lost, and one that
     });
     const web = placeOf(a, "web");
     const [db, api] = [b.joined["db"]?.address ?? "", c.joined["api"]?.address ?? ""];
-    await answeredSoon(web, { "@127.0.0.11 db": "NXDOMAIN" });
+    await answered(web, { "@127.0.0.11 db": "NXDOMAIN" });
     await a.tunnel.update({ peers: [peer(b)] });
     await b.tunnel.update({ peers: [peer(a)] });
     await answeredSoon(web, { "@127.0.0.11 db": db, "@127.0.0.11 api": "NXDOMAIN" });
@@ -169,7 +167,7 @@ test("names across hosts: hosts come and go without a look-up lost, and one that
         await b.tunnel.update({ peers: [peer(a), peer(c)] });
         await answeredSoon(web, { "@127.0.0.11 api": api });
         await a.tunnel.update({ peers: [peer(b)] });
-        await answeredSoon(web, { "@127.0.0.11 api": "NXDOMAIN" });
+        await answered(web, { "@127.0.0.11 api": "NXDOMAIN" });
         await a.tunnel.update({ peers: [peer(b), peer(c)] });
         await answeredSoon(web, { "@127.0.0.11 api": api });
     });

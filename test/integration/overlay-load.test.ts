@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LabHost } from "../../lab/index.js";
+import { packetsIn } from "./counters.js";
 import { openStack, type Resource, type Stack } from "./driver.js";
 import { serveEcho, startStream } from "./stream.js";
 import { layTestBed } from "./test-bed.js";
@@ -78,11 +79,7 @@ async function watchUnderlay({ machine }: End, others: readonly End[]) {
     await machine.exec("nft -f -", { stdin: table });
     return {
         async read() {
-            const { nftables } = JSON.parse((await machine.exec("nft -j list table netdev watch")).stdout);
-            const counts: number[] = nftables.flatMap(
-                (entry: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-                    (entry.rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-            );
+            const counts = await packetsIn(machine, "netdev watch");
             const [arp, nd] = counts.slice(-2);
             return { sent: counts.slice(0, -2), arp, nd };
         },

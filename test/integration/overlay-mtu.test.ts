@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createLab, type Lab, type LabHost } from "../../lab/index.js";
+import { packetsIn } from "./counters.js";
 import { openStack, reconnect, type Stack } from "./driver.js";
 import { inside, run } from "./traffic.js";
 
@@ -46,10 +47,7 @@ const fragments = `table netdev pieces {
 }`;
 
 async function counted(machine: LabHost): Promise<{ pieces: number; tunnelled: number }> {
-    const { nftables } = JSON.parse((await machine.exec("nft -j list table netdev pieces")).stdout);
-    const [pieces, tunnelled] = nftables.flatMap((entry: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-        (entry.rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-    );
+    const [pieces = Number.NaN, tunnelled = Number.NaN] = await packetsIn(machine, "netdev pieces");
     return { pieces, tunnelled };
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LabHost } from "../../lab/index.js";
+import { packetsIn } from "./counters.js";
 import { openStack, type Stack } from "./driver.js";
 import { layTestBed } from "./test-bed.js";
 import { answersTo, ask, inside, run, sendFrames, serve } from "./traffic.js";
@@ -70,11 +71,8 @@ async function countSent(
     await machine.exec("nft -f -", { stdin: table });
     return {
         async read() {
-            const { nftables } = JSON.parse((await machine.exec("nft -j list table netdev watch")).stdout);
-            const counts = nftables.flatMap((entry: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-                (entry.rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-            );
-            return { all: counts[0], arp: counts[1] };
+            const [all = Number.NaN, arp = Number.NaN] = await packetsIn(machine, "netdev watch");
+            return { all, arp };
         },
         [Symbol.asyncDispose]: async () => void (await machine.exec("nft delete table netdev watch")),
     };

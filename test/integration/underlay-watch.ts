@@ -1,4 +1,5 @@
 import type { Lab } from "../../lab/index.js";
+import { packetsIn } from "./counters.js";
 
 /** Packets that crossed the underlay between machines. */
 export interface UnderlayCounts {
@@ -36,11 +37,7 @@ export async function watchUnderlay(
     const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
     return {
         async read() {
-            const { nftables } = JSON.parse((await lab.switch().exec("nft -j list table bridge watch")).stdout);
-            const counts: number[] = nftables.flatMap(
-                (entry: { rule?: { expr: { counter?: { packets: number } }[] } }) =>
-                    (entry.rule?.expr ?? []).flatMap(({ counter }) => counter?.packets ?? []),
-            );
+            const counts = await packetsIn(lab.switch(), "bridge watch");
             const { length } = rules.clear;
             return { clear: sum(counts.slice(0, length)), esp: sum(counts.slice(length)) };
         },
