@@ -1,7 +1,7 @@
 import type { Goal } from "../goals.js";
 import { say, title } from "../report.js";
 import { compareAnswers } from "./compare.js";
-import { renderAnswers } from "./table.js";
+import { renderAnswers, unexplained } from "./table.js";
 
 /** What programs are answered about names in containers of Docker and in sandboxes. */
 export async function benchAnswers(): Promise<Goal[]> {
@@ -15,13 +15,10 @@ export async function benchAnswers(): Promise<Goal[]> {
     const { different, same } = renderAnswers(answers);
     say(["", `| asked (in) | Docker ${version} | here | why |`, "|---|---|---|---|", ...different].join("\n"));
     say(["", "| asked (in) | both |", "|---|---|", ...same, ""].join("\n"));
-    const unexplained = answers.filter(
-        ({ docker, ours, difference }) => (docker === ours) !== (difference === undefined),
-    );
     return [
         {
             title: "answers that differ from Docker's without a reason",
-            measured: unexplained.length,
+            measured: unexplained(answers).length,
             limit: 0,
             unit: "answers",
         },
