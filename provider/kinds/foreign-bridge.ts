@@ -22,8 +22,7 @@ interface BridgeInputs {
 /** What a network needs of its bridge; an own one has it from creation. */
 const options = { nf_call_iptables: 1, nf_call_ip6tables: 1 };
 
-/** The switches of a bridge that is a gateway, and their values. */
-export const ipv4Sysctls = (name: string) => ({
+const ipv4Sysctls = (name: string) => ({
     [`net/ipv4/conf/${name}/forwarding`]: "1",
     // For 127.0.0.1:<published port>; the ruleset's guard_loopback is there before.
     [`net/ipv4/conf/${name}/route_localnet`]: "1",
@@ -31,8 +30,8 @@ export const ipv4Sysctls = (name: string) => ({
     [`net/ipv4/conf/${name}/send_redirects`]: "0",
 });
 
-/** Those of a bridge of others that is a network. */
-function sysctlsOf(name: string, halves: readonly Pick<Half, "family">[]): Readonly<Record<string, string>> {
+/** The switches of a bridge that is a gateway, and their values. */
+export function sysctlsOf(name: string, halves: readonly Pick<Half, "family">[]): Readonly<Record<string, string>> {
     const has = (family: 4 | 6) => halves.some((half) => half.family === family);
     return {
         ...(has(4) ? ipv4Sysctls(name) : {}),

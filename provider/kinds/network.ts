@@ -13,7 +13,7 @@ import { Refusal } from "../model/refusal.js";
 import type { HostFacts, World } from "../model/world.js";
 import { warnOfFirewalls } from "./cooperation.js";
 import { dns, extraHosts } from "./dns-arguments.js";
-import { findBridge, foreignBridgeItems, ipv4Sysctls, surveyBridge } from "./foreign-bridge.js";
+import { findBridge, foreignBridgeItems, surveyBridge, sysctlsOf } from "./foreign-bridge.js";
 import { defined, given, type ObjectKind, ownName } from "./kind.js";
 import { chooseDns, dnsServerOf } from "./names.js";
 import { chooseHalves, isWanted, wantedHalf } from "./network-half.js";
@@ -209,20 +209,16 @@ function memberships(network: NetworkObject): Item[] {
 function bridgeAddresses(network: NetworkObject): Item[] {
     const { key: dev } = network;
     const link = `link ${dev}`;
-    const sysctl = (key: string, value: string): Item => ({ type: "sysctl", key, value, link });
-    return halvesOf(network).flatMap((half): Item[] => {
-        const gateway: Item = { type: "address", dev, link, address: withPrefixOf(half, half.gateway) };
-        if (half.family === 6) {
-            // The kernel asks for neighbours from a link-local address when it forwards.
-            const linkLocal = `${linkLocalOf(macOfBridge(network))}/64`;
-            return [
-                { type: "address", dev, link, address: linkLocal },
-                gateway,
-                sysctl(`net/ipv6/conf/${dev}/accept_ra`, "0"),
-            ];
-        }
-        return [gateway, ...Object.entries(ipv4Sysctls(dev)).map(([key, value]) => sysctl(key, value))];
+    const halves = halvesOf(network);
+    const addresses = halves.flatMap((half) => {
+        const gateway = withPrefixOf(half, half.gateway);
+        // The kernel asks for neighbours from a link-local address when it forwards.
+        return half.family === 6 ? [`${linkLocalOf(macOfBridge(network))}/64`, gateway] : [gateway];
     });
+    return [
+        ...addresses.map((address): Item => ({ type: "address", dev, link, address })),
+        ...Object.entries(sysctlsOf(dev, halves)).map(([key, value]): Item => ({ type: "sysctl", key, value, link })),
+    ];
 }
 
 /** A layer 2 segment: a bridge that is the gateway of its subnet. */
