@@ -6,14 +6,19 @@ import { underlayPath } from "./path.js";
 import { meterKernelThreads, meterVirtualMachines } from "./processor.js";
 import { measurePaths, type Turn } from "./traffic.js";
 
-/** The bare underlay, a VXLAN by hand and ours, which has hosts to itself: its rules are on no other way. */
+/**
+ * The bare underlay, a VXLAN by hand and ours, which has hosts to itself: its rules are on no other way. Once more ours with
+ * its chains emptied: what is left is routing and connection tracking.
+ */
 export async function measureOverlay(isQuick: boolean): Promise<Turn[] | string> {
-    await using lab = await createLab({ hosts: 4 });
-    const [one, two, three, four] = lab.hosts;
+    await using lab = await createLab({ hosts: 6 });
+    const [one, two, three, four, five, six] = lab.hosts;
     const { exitCode } = await one.exec("command -v iperf3", { check: false });
     if (exitCode !== 0) return "iperf3 is not installed here";
     const ours = await layOurs(await openBoth([three, four]), { name: "ours", number: 90 });
-    const paths = [underlayPath([one, two]), await layVxlan([one, two]), ours.path];
+    const bare = await layOurs(await openBoth([five, six]), { name: "ours, no rules", number: 90 });
+    for (const host of [five, six]) await host.exec("nft flush table inet linuxnet; nft flush table bridge linuxnet");
+    const paths = [underlayPath([one, two]), await layVxlan([one, two]), ours.path, bare.path];
     const amount = isQuick ? quick : { turns: 31, seconds: 1, pings: 2000 };
     const turns = await measurePaths(paths, { ...amount, meter: meterKernelThreads(), metersPrograms: false });
     await closeSessions();

@@ -7,17 +7,18 @@ import { compareSpeeds, type Turn } from "./traffic.js";
 type Pair = readonly [name: string, beside: string];
 
 const plain: Pair = ["ours", "VXLAN by hand"];
+const bare: Pair = ["ours, no rules", "VXLAN by hand"];
 const ipsec: Pair = ["ours, ipsec", "ip xfrm by hand"];
 const wireguard: Pair = ["ours, wireguard", "wg by hand"];
 
 export async function benchOverlay({ quick = false, vm }: Options): Promise<Goal[]> {
-    title("Between two hosts, in turns: the bare underlay, a VXLAN by hand, ours");
+    title("Between two hosts, in turns: the bare underlay, a VXLAN by hand, ours, ours without rules");
     const turns = await measureOverlay(quick);
     if (typeof turns === "string") {
         say(`  ${turns}`);
         return [];
     }
-    report(turns, [plain]);
+    report(turns, [plain, bare]);
     const goals = [beside(turns, plain, 1.03)];
     if (!vm) return goals;
     title("The same between two virtual machines, with both ciphers");

@@ -21,7 +21,7 @@ fi
  * Goes up with every change of the script, a unit or the base ruleset: a host that has older ones gets these with its next
  * operation. A set or map of the ruleset keeps its type for good, nft cannot change it in place.
  */
-export const restoreVersion = 7;
+export const restoreVersion = 8;
 
 /**
  * Puts back everything that the manifest of a host says, in one pass and without Pulumi. The fragments beside the objects

@@ -133,8 +133,8 @@ const inet: BaseTable = {
             rules: [
                 // Where Docker's programs look for their resolver: sent on below, or dropped at the input hook.
                 "ip daddr 127.0.0.11 iifname @networks ip saddr != 127.0.0.0/8 th dport 53 accept",
-                'iifname != "lo" ip daddr 127.0.0.0/8 drop',
-                'iifname != "lo" ip saddr 127.0.0.0/8 drop',
+                'ip daddr 127.0.0.0/8 iifname != "lo" drop',
+                'ip saddr 127.0.0.0/8 iifname != "lo" drop',
             ],
         },
         {
@@ -272,14 +272,33 @@ const inet: BaseTable = {
                 "goto ingress_stage",
             ],
         },
+        // Decided here and not below: VXLAN's packets have one port to go to and another to come from (RFC 7348, 5), so
+        // connection tracking never sees an answer, and each of them would meet every rule.
+        {
+            name: "from_peers",
+            rules: [
+                "ip saddr . udp dport != @tunnel_peers drop",
+                "ip6 saddr . udp dport != @tunnel_peers6 drop",
+                "ip saddr . udp dport @encrypted_peers meta secpath missing drop",
+                "ip6 saddr . udp dport @encrypted_peers6 meta secpath missing drop",
+                "accept",
+            ],
+        },
+        {
+            name: "to_peers",
+            rules: [
+                // The kernel's policies see to it; whoever takes them away lets nothing out in the clear.
+                "ip daddr . udp dport @encrypted_peers rt ipsec missing drop",
+                "ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
+                "ip daddr . udp dport @tunnel_peers accept",
+                "ip6 daddr . udp dport @tunnel_peers6 accept",
+            ],
+        },
         {
             name: "input",
             hook: "type filter hook input priority 0",
             rules: [
-                "udp dport @tunnel_ports ip saddr . udp dport != @tunnel_peers drop",
-                "udp dport @tunnel_ports ip6 saddr . udp dport != @tunnel_peers6 drop",
-                "udp dport @tunnel_ports ip saddr . udp dport @encrypted_peers meta secpath missing drop",
-                "udp dport @tunnel_ports ip6 saddr . udp dport @encrypted_peers6 meta secpath missing drop",
+                "udp dport @tunnel_ports goto from_peers",
                 'iifname "lo" accept',
                 "ct state established,related accept",
                 ...ledToResolvers,
@@ -307,9 +326,7 @@ const inet: BaseTable = {
                 // tunnel, the next moment, and who believed it goes on sending there for five minutes.
                 "icmp type redirect oifname @networks drop",
                 "icmpv6 type nd-redirect oifname @networks drop",
-                // The kernel's policies see to it; whoever takes them away lets nothing out in the clear.
-                "udp dport @tunnel_ports ip daddr . udp dport @encrypted_peers rt ipsec missing drop",
-                "udp dport @tunnel_ports ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
+                "udp dport @tunnel_ports jump to_peers",
                 "ct state established,related accept",
                 `${neighbourDiscovery} accept`,
                 ...toPeersResolvers,
