@@ -16,9 +16,9 @@ export async function measureOverlay(isQuick: boolean): Promise<Turn[] | string>
     const { exitCode } = await one.exec("command -v iperf3", { check: false });
     if (exitCode !== 0) return "iperf3 is not installed here";
     const ours = await layOurs(await openBoth([three, four]), { name: "ours", number: 90 });
-    const bare = await layOurs(await openBoth([five, six]), { name: "ours, no rules", number: 90 });
+    const emptied = await layOurs(await openBoth([five, six]), { name: "ours, no rules", number: 90 });
     for (const host of [five, six]) await host.exec("nft flush table inet linuxnet; nft flush table bridge linuxnet");
-    const paths = [underlayPath([one, two]), await layVxlan([one, two]), ours.path, bare.path];
+    const paths = [underlayPath([one, two]), await layVxlan([one, two]), ours.path, emptied.path];
     const amount = isQuick ? quick : { turns: 31, seconds: 1, pings: 2000 };
     const turns = await measurePaths(paths, { ...amount, meter: meterKernelThreads(), metersPrograms: false });
     await closeSessions();

@@ -7,7 +7,7 @@ import { compareSpeeds, type Turn } from "./traffic.js";
 type Pair = readonly [name: string, beside: string];
 
 const plain: Pair = ["ours", "VXLAN by hand"];
-const bare: Pair = ["ours, no rules", "VXLAN by hand"];
+const emptied: Pair = ["ours, no rules", "VXLAN by hand"];
 const ipsec: Pair = ["ours, ipsec", "ip xfrm by hand"];
 const wireguard: Pair = ["ours, wireguard", "wg by hand"];
 
@@ -18,7 +18,7 @@ export async function benchOverlay({ quick = false, vm }: Options): Promise<Goal
         say(`  ${turns}`);
         return [];
     }
-    report(turns, [plain, bare]);
+    report(turns, [plain, emptied]);
     const goals = [beside(turns, plain, 1.03)];
     if (!vm) return goals;
     title("The same between two virtual machines, with both ciphers");
