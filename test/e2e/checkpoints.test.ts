@@ -67,9 +67,10 @@ test("checkpoints: a run without them that is killed again and again loses nothi
         { environment: { PULUMI_EXPERIMENTAL: "true", PULUMI_SKIP_CHECKPOINTS: "true" } },
     );
     const start = (verb: string) => project.start(verb, "--yes", "--skip-preview", "--stack", "test");
+    // Left to itself only where what was made shows that it has begun to work: before, it is Pulumi's alone, which stays for good.
     for (const [count, withProvider] of [
-        [1, true],
-        [10, false],
+        [1, false],
+        [10, true],
         [20, true],
         [27, true],
     ] as const) {
