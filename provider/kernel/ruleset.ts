@@ -51,6 +51,12 @@ export const toPeersResolvers = [
     "meta l4proto { tcp, udp } th dport 53 oifname . ip6 daddr @peer_gateways6 accept",
 ] as const;
 
+/** VXLAN's packets, to the other hosts of a segment. */
+export const toTunnelPeers = [
+    "ip daddr . udp dport @tunnel_peers accept",
+    "ip6 daddr . udp dport @tunnel_peers6 accept",
+] as const;
+
 const neighbourDiscovery = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }";
 
 /**
@@ -290,8 +296,7 @@ const inet: BaseTable = {
                 // The kernel's policies see to it; whoever takes them away lets nothing out in the clear.
                 "ip daddr . udp dport @encrypted_peers rt ipsec missing drop",
                 "ip6 daddr . udp dport @encrypted_peers6 rt ipsec missing drop",
-                "ip daddr . udp dport @tunnel_peers accept",
-                "ip6 daddr . udp dport @tunnel_peers6 accept",
+                ...toTunnelPeers,
             ],
         },
         {

@@ -1,5 +1,5 @@
 import type { Item } from "../kernel/item.js";
-import { ledToResolvers, toPeersResolvers } from "../kernel/ruleset.js";
+import { ledToResolvers, toPeersResolvers, toTunnelPeers } from "../kernel/ruleset.js";
 import { hostTarget } from "../model/object.js";
 import type { World } from "../model/world.js";
 import { renderPolicies } from "./policy-chain.js";
@@ -41,8 +41,7 @@ const directions = {
             ipv6Neighbours,
             "udp sport 68 udp dport 67 accept",
             "udp sport 546 udp dport 547 accept",
-            "ip daddr . udp dport @tunnel_peers accept",
-            "ip6 daddr . udp dport @tunnel_peers6 accept",
+            ...toTunnelPeers,
             "udp sport @wireguard_ports accept",
             ...toPeersResolvers,
             esp,
