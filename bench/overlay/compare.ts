@@ -8,7 +8,7 @@ import { measurePaths, type Turn } from "./traffic.js";
 
 /**
  * The bare underlay, a VXLAN by hand and ours, which has hosts to itself: its rules are on no other way. Once more ours with
- * its chains emptied: what is left is routing and connection tracking.
+ * its chains emptied: what is left is routing, for connections are tracked only where a rule asks about them.
  */
 export async function measureOverlay(isQuick: boolean): Promise<Turn[] | string> {
     await using lab = await createLab({ hosts: 6 });
